@@ -1,0 +1,233 @@
+//! Limits and times of a connection: plain data, shared by all connections and all adapters.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Deref;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::error::{ConfigError, HelloFault};
+use crate::wire::{CHARGE_OVERHEAD, Capabilities, Codec, Hello, Versions};
+
+/// What a connection takes, keeps and waits for.
+///
+/// Every amount that a peer can influence is bounded here; [`max_held_bytes`](Self::max_held_bytes) adds the bounds up.
+/// The first block of fields is announced to the peer, which keeps to it. The defaults suit servers and clients on
+/// a local or a wide-area network.
+///
+/// ```
+/// use core::time::Duration;
+/// use proto_core::Config;
+///
+/// let config = Config {
+///     call_slots: 64,
+///     handshake_timeout: Duration::from_secs(3),
+///     ..Config::default()
+/// };
+/// assert_eq!(config.validate(), Ok(()));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The largest frame that the peer may send, in bytes after its header: 4,096 to 2³² − 1. Default 1 MiB.
+    ///
+    /// A message travels in one frame, so this is at least [`max_message`](Self::max_message).
+    pub max_frame: u32,
+    /// The largest message that the peer may send, in bytes (extension block and body): 1,024 to 2³² − 1.
+    /// Default 1 MiB.
+    pub max_message: u32,
+    /// How many calls the peer may have in flight: 0 (it may not call) to 65,536. Default 1,024.
+    pub call_slots: u32,
+    /// How many bytes of the peer's requests may be unanswered at a time, each charged 64 bytes beside its length. At
+    /// least 64 + `max_message`. Default 4 MiB.
+    pub request_window: u64,
+    /// How many bytes of the peer's pushes may be unreleased at a time, charged likewise. At least
+    /// 64 + `max_message`. Default 2 MiB.
+    pub push_window: u64,
+    /// Codecs to announce, most wanted first; at most 64. Default none.
+    pub codecs: Vec<Codec>,
+    /// What a dialer says of itself, for the acceptor's application to judge; at most 3,072 bytes. Default none.
+    pub credentials: Bytes,
+
+    /// Bytes of own requests and pushes that may wait to be sent before further ones are refused. Replies and
+    /// control frames have room beside it. Default 2 MiB.
+    pub outbox_limit: usize,
+    /// Bytes of own replies that may wait to be sent. The result of a call beyond it is dropped, and the caller is told
+    /// `REPLY_DISCARDED`. Default 16 MiB.
+    pub reply_limit: usize,
+    /// Bytes of the peer's replies that may wait for the application. A reply beyond it is dropped unread, and its
+    /// call ends with [`Outcome::Discarded`](crate::Outcome::Discarded). Default 16 MiB.
+    pub undelivered_limit: usize,
+    /// How far output is put into its final order ahead of the transport, in bytes. What is committed cannot be
+    /// overtaken by a control frame. Default 128 KiB.
+    pub commit_limit: usize,
+
+    /// How long a call waits for its reply unless it says otherwise; `None` waits for ever. Default 10 s.
+    pub call_timeout: Option<Duration>,
+    /// From the opened stream to the end of the handshake, whatever arrives in between. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// How long waiting output may make no progress before the connection is given up. Default 30 s.
+    pub write_stall_timeout: Duration,
+    /// How long to read and discard after the own CLOSE has left, before the stream is given up. Default 5 s.
+    pub closing_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_frame: 1 << 20,
+            max_message: 1 << 20,
+            call_slots: 1024,
+            request_window: 4 << 20,
+            push_window: 2 << 20,
+            codecs: Vec::new(),
+            credentials: Bytes::new(),
+            outbox_limit: 2 << 20,
+            reply_limit: 16 << 20,
+            undelivered_limit: 16 << 20,
+            commit_limit: 128 << 10,
+            call_timeout: Some(Duration::from_secs(10)),
+            handshake_timeout: Duration::from_secs(10),
+            write_stall_timeout: Duration::from_secs(30),
+            closing_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Config {
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    /// The first field that is out of its range, and what it must be.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let rule = |holds: bool, field, rule| if holds { Ok(()) } else { Err(ConfigError { field, rule }) };
+        rule(self.max_frame >= self.max_message, "max_frame", "must be at least max_message")?;
+        rule(self.codecs.len() <= 64, "codecs", "must be at most 64")?;
+        rule(self.commit_limit > 0, "commit_limit", "must not be 0")?;
+        rule(!self.handshake_timeout.is_zero(), "handshake_timeout", "must not be 0")?;
+        rule(!self.write_stall_timeout.is_zero(), "write_stall_timeout", "must not be 0")?;
+        rule(!self.closing_timeout.is_zero(), "closing_timeout", "must not be 0")?;
+        match self.hello().checked() {
+            Ok(_) => Ok(()),
+            Err(HelloFault::Value { tag: 2 }) => {
+                Err(ConfigError { field: "max_frame", rule: "must be at least 4096" })
+            }
+            Err(HelloFault::Value { tag: 3 }) => {
+                Err(ConfigError { field: "max_message", rule: "must be at least 1024" })
+            }
+            Err(HelloFault::Value { tag: 4 }) => {
+                Err(ConfigError { field: "call_slots", rule: "must be at most 65536" })
+            }
+            Err(HelloFault::Value { tag: 5 }) => {
+                Err(ConfigError { field: "request_window", rule: "must be at least max_message + 64" })
+            }
+            Err(HelloFault::Value { tag: 6 }) => {
+                Err(ConfigError { field: "push_window", rule: "must be at least max_message + 64" })
+            }
+            Err(_) => Err(ConfigError { field: "credentials", rule: "must have at most 3072 bytes" }),
+        }
+    }
+
+    /// Checks the configuration and makes it ready to be used by any number of connections.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn share(self) -> Result<SharedConfig, ConfigError> {
+        self.validate()?;
+        Ok(SharedConfig(Arc::new(self)))
+    }
+
+    /// What this configuration announces to a peer.
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
+            versions: Versions::SUPPORTED,
+            max_frame: self.max_frame,
+            max_message: self.max_message,
+            call_slots: self.call_slots,
+            request_window: self.request_window,
+            push_window: self.push_window,
+            heartbeat: None,
+            capabilities: Capabilities::default(),
+            codecs: self.codecs.clone(),
+            credentials: self.credentials.clone(),
+        }
+    }
+
+    /// The most bytes that one connection of this configuration holds, whatever its peer does and however slow the
+    /// own application is, given that `calls` calls of its own are in flight at most.
+    ///
+    /// It is the sum of the windows and limits above, with room for what each waiting message needs beside its
+    /// bytes. A connection is far below it unless its peer means harm.
+    pub fn max_held_bytes(&self, calls: usize) -> usize {
+        /// More than what any table or queue entry takes, doubled because tables grow by doubling.
+        const ENTRY: usize = 512;
+        let messages = |bytes: usize| bytes + bytes / CHARGE_OVERHEAD as usize * ENTRY;
+        let clamp = |window: u64| usize::try_from(window).unwrap_or(usize::MAX >> 8);
+        let largest = self.max_message as usize;
+        let requests = clamp(self.request_window) + self.call_slots as usize * 2 * ENTRY;
+        let pushes = messages(clamp(self.push_window));
+        let replies = self.undelivered_limit + self.reply_limit + 2 * largest + calls * 2 * ENTRY;
+        let waiting = messages(self.outbox_limit) + largest;
+        let committed = 2 * (self.commit_limit + largest) + (64 << 10);
+        requests + pushes + replies + waiting + committed + largest + (64 << 10)
+    }
+}
+
+/// A configuration that has been checked. Cloning it is cheap.
+///
+/// ```
+/// use proto_core::{Config, SharedConfig};
+///
+/// let config: SharedConfig = Config { call_slots: 16, ..Config::default() }.share()?;
+/// assert_eq!(config.call_slots, 16);
+/// # Ok::<(), proto_core::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedConfig(Arc<Config>);
+
+impl Deref for SharedConfig {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.0
+    }
+}
+
+impl Default for SharedConfig {
+    /// The default configuration, which is valid.
+    fn default() -> Self {
+        Self(Arc::new(Config::default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn each_wrong_value_is_named() {
+        type Change = fn(&mut Config);
+        let wrong: [(&str, Change); 10] = [
+            ("max_frame", |c| c.max_frame = 1000),
+            ("max_frame", |c| (c.max_frame, c.max_message) = (2048, 2048)),
+            ("max_message", |c| c.max_message = 1023),
+            ("call_slots", |c| c.call_slots = 65_537),
+            ("request_window", |c| c.request_window = 1 << 20),
+            ("push_window", |c| c.push_window = 1 << 20),
+            ("credentials", |c| c.credentials = vec![0; 3073].into()),
+            ("codecs", |c| c.codecs = vec![Codec::JSON; 65]),
+            ("commit_limit", |c| c.commit_limit = 0),
+            ("handshake_timeout", |c| c.handshake_timeout = Duration::ZERO),
+        ];
+        for (field, change) in wrong {
+            let mut config = Config::default();
+            change(&mut config);
+            assert_eq!(config.validate().unwrap_err().field, field);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The way to the end: CLOSE in both directions, then the end of the stream (PROTOCOL.md §7).
+//!
+//! | state | leaves by | to |
+//! |---|---|---|
+//! | Handshaking, Open | `close`, CLOSE received, an error, the handshake's time | Closing |
+//! | Handshaking, Open | end of stream, transport error, write stall, `abort` | Closed |
+//! | Closing | end of stream with all output written, transport error, a time limit, `abort` | Closed |
+//! | Closed | – | – |
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::mem;
+
+use super::calls::Calls;
+use super::inbound::Inbound;
+use super::outbox::Outbox;
+use super::requests::Requests;
+use super::{Connection, Role, State, Timer};
+use crate::error::CloseReason;
+use crate::event::Event;
+use crate::wire::{CloseCode, CloseInfo};
+
+/// A connection that is closing.
+#[derive(Debug)]
+pub(super) struct Closing {
+    /// What the application will be told.
+    pub(super) reason: CloseReason,
+    /// What the peer is told.
+    pub(super) code: CloseCode,
+    pub(super) info: CloseInfo,
+    /// The own preface has not been sent yet.
+    pub(super) preface: bool,
+    /// The own CLOSE has its place in the byte stream.
+    pub(super) committed: bool,
+    /// Nothing that the peer sends matters any more.
+    pub(super) deaf: bool,
+    /// The peer's stream has ended.
+    pub(super) eof: bool,
+    /// All has been written, and the end of the peer's stream is waited for.
+    pub(super) lingering: bool,
+}
+
+impl Closing {
+    /// This side closes.
+    pub(super) fn own(code: CloseCode, info: CloseInfo) -> Self {
+        Self {
+            reason: CloseReason::Local(code),
+            code,
+            info,
+            preface: false,
+            committed: false,
+            deaf: false,
+            eof: false,
+            lingering: false,
+        }
+    }
+
+    /// The peer closed, and is answered with its own code.
+    pub(super) fn answer(code: CloseCode, info: CloseInfo) -> Self {
+        let info = (info != CloseInfo::default()).then(|| Arc::new(info));
+        let reason = CloseReason::Peer(code, info);
+        Self { reason, deaf: true, ..Self::own(code, CloseInfo::default()) }
+    }
+
+    /// Something went wrong, and the peer is told what.
+    pub(super) fn failure(reason: CloseReason) -> Self {
+        let code = reason.code().unwrap_or(CloseCode::INTERNAL);
+        Self { reason, deaf: true, ..Self::own(code, CloseInfo::default()) }
+    }
+
+    /// Whether a broken stream loses something of what this side wanted to say before its close.
+    pub(super) const fn is_cut_short(&self, pending: usize) -> bool {
+        matches!(self.reason, CloseReason::Local(_)) && !(self.committed && pending == 0)
+    }
+
+    /// What the words of a close hold in memory.
+    pub(super) fn info_bytes(&self) -> usize {
+        let received = match &self.reason {
+            CloseReason::Peer(_, Some(info)) => {
+                2 * size_of::<usize>() + size_of::<CloseInfo>() + text_bytes(info)
+            }
+            _ => 0,
+        };
+        received + text_bytes(&self.info)
+    }
+}
+
+impl Connection {
+    /// From Handshaking or Open to Closing. Accepted output goes out first, then CLOSE.
+    pub(super) fn start_closing(&mut self, mut closing: Closing) {
+        if let State::Handshaking { role, .. } = self.state {
+            // An acceptor sends its preface in front of its first frame, whatever that is (LW-2.2).
+            closing.preface = role == Role::Acceptor;
+            closing.deaf = true;
+        }
+        let deaf = closing.deaf;
+        self.timers.clear(Timer::Handshake);
+        self.state = State::Closing(Box::new(closing));
+        if deaf {
+            self.stop_listening();
+        }
+    }
+
+    /// Something went wrong: what waits is given up, and CLOSE is the next frame (LW-7.3).
+    pub(super) fn fail(&mut self, reason: CloseReason) {
+        match &self.state {
+            State::Handshaking { .. } | State::Open => {
+                self.start_closing(Closing::failure(reason));
+                self.outbox.drop_waiting();
+                self.timers.set(Timer::Closing, self.now, self.config.closing_timeout);
+            }
+            // A peer that breaks the rules while this side closes is not listened to any more.
+            State::Closing(_) => self.stop_listening(),
+            State::Closed(_) => {}
+        }
+    }
+
+    /// The peer has said its last: no reply can come, and no request can be answered by it.
+    pub(super) fn stop_listening(&mut self) {
+        if let State::Closing(closing) = &mut self.state {
+            closing.deaf = true;
+        }
+        self.inbound = Inbound::new();
+        self.pong = None;
+        self.outbox.drop_waiting_requests();
+        // What is committed still goes out, so the peer can have all of it.
+        self.lose_calls(u64::MAX);
+    }
+
+    /// All output has been written. If that was the CLOSE, the end of the stream is all that is missing.
+    pub(super) fn note_flushed(&mut self) {
+        let State::Closing(closing) = &mut self.state else { return };
+        if !closing.committed {
+            return;
+        }
+        if closing.eof {
+            self.finish_closing();
+        } else if !mem::replace(&mut closing.lingering, true) {
+            self.timers.set(Timer::Closing, self.now, self.config.closing_timeout);
+        }
+    }
+
+    /// The end of a closing connection.
+    pub(super) fn finish_closing(&mut self) {
+        if let State::Closing(closing) = &self.state {
+            let reason = closing.reason.clone();
+            self.finish(reason);
+        }
+    }
+
+    /// The end, from any state. Nothing happens after it.
+    pub(super) fn finish(&mut self, reason: CloseReason) {
+        if self.is_closed() {
+            return;
+        }
+        self.lose_calls(self.outbox.handed());
+        self.timers.clear_all();
+        self.outbox = Outbox::new();
+        self.inbound = Inbound::new();
+        self.calls = Calls::new();
+        self.requests = Requests::new();
+        self.pong = None;
+        self.state = State::Closed(reason.clone());
+        self.events.push(Event::Closed(reason), 0);
+    }
+}
+
+fn text_bytes(info: &CloseInfo) -> usize {
+    let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+    length(&info.text) + length(&info.redirect)
+}

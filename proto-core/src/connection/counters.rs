@@ -1,0 +1,29 @@
+//! What a connection has counted.
+
+/// Counts since the start of one connection. They only grow, and nothing depends on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Bytes taken from the transport.
+    pub bytes_received: u64,
+    /// Bytes written by the transport.
+    pub bytes_sent: u64,
+    /// Frames received whole, of any kind.
+    pub frames_received: u64,
+    /// Frames of unknown kinds that were skipped.
+    pub frames_ignored: u64,
+    /// Calls of this side that ended at their deadline.
+    pub calls_timed_out: u64,
+    /// Replies that came after their call had ended early.
+    pub replies_late: u64,
+    /// Replies of the peer that were dropped because too many waited for the application.
+    pub replies_discarded: u64,
+    /// Replies of this side that were replaced because they were too long or there was no room.
+    pub replies_replaced: u64,
+    /// Requests of the peer whose deadline passed before the application took them.
+    pub requests_expired: u64,
+    /// Requests that came after this side's CLOSE, and were dropped.
+    pub requests_dropped: u64,
+    /// Pings answered.
+    pub pings_answered: u64,
+}

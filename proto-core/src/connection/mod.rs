@@ -1,0 +1,619 @@
+//! One connection: one byte stream's life, from the preface to the last CLOSE.
+//!
+//! [`Connection`] is a synchronous object. Bytes, times and commands go in; bytes, events and a deadline come out. It
+//! opens no socket, asks for no time, waits for nothing and wakes nobody: whoever owns it does that. It is made for one
+//! byte stream and never reset; reconnecting makes a new one.
+//!
+//! The parts: `inbound` puts frames together, `receive` says what they do, `calls` and `requests` are the two tables,
+//! `credit` the accounts, `outbox` holds what waits to be written and `commit` gives it its order, `close` is the
+//! way to the end, `timers` and `deadlines` say when time matters.
+
+mod calls;
+mod close;
+mod commit;
+mod counters;
+mod credit;
+mod deadlines;
+mod events;
+mod inbound;
+mod outbox;
+mod queue;
+mod receive;
+mod requests;
+mod timers;
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use self::calls::{Calls, EndedEarly};
+use self::close::Closing;
+use self::credit::{ReceiveAccount, SendAccount};
+use self::events::Events;
+use self::inbound::Inbound;
+use self::outbox::{Outbox, Waiting};
+use self::requests::Requests;
+use self::timers::Timers;
+use crate::config::SharedConfig;
+use crate::error::{CloseReason, Delivery, Limit, Refusal, Refused, TransportError};
+use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId, Timeout};
+use crate::time::Instant;
+use crate::wire::{
+    CloseCode, CloseInfo, Extensions, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, StatusCode, charge,
+};
+
+pub use self::counters::Counters;
+pub use self::outbox::Chunks;
+pub use self::timers::{Deadline, Timer};
+
+/// Which end of the byte stream this is. It matters for the handshake only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It took the stream.
+    Acceptor,
+    /// It opened the stream.
+    Dialer,
+}
+
+/// One side of one connection.
+///
+/// # How to drive it
+///
+/// In any order, as often as you like:
+///
+/// - give it bytes that arrived ([`handle_input`](Self::handle_input)), the end of the stream
+///   ([`handle_eof`](Self::handle_eof)) or its failure ([`handle_transport_error`](Self::handle_transport_error));
+/// - write what [`transmit`](Self::transmit) lends, and say how much of it was written
+///   ([`advance_transmit`](Self::advance_transmit)); when [`wants_shutdown`](Self::wants_shutdown) holds, shut down writing;
+/// - take events ([`poll_event`](Self::poll_event)) until there are none;
+/// - call [`handle_timeout`](Self::handle_timeout) when the time of [`poll_timeout`](Self::poll_timeout) has come;
+/// - stop when [`is_closed`](Self::is_closed), and close the stream.
+///
+/// No order is wrong, nothing must be drained before the next call, and calling any of them too often changes nothing.
+/// `now` never moves back inside: an earlier instant than one seen before counts as that one.
+///
+/// ```
+/// use proto_core::wire::Extensions;
+/// use proto_core::{Connection, Event, Instant, Message, Outcome, Role, SharedConfig, StatusCode, Timeout};
+///
+/// let (config, now) = (SharedConfig::default(), Instant::EPOCH);
+/// let mut dialer = Connection::new(&config, Role::Dialer, now);
+/// let mut acceptor = Connection::new(&config, Role::Acceptor, now);
+///
+/// // Stands for the network: what one side has to send, the other side gets.
+/// fn carry(from: &mut Connection, to: &mut Connection) {
+///     let mut bytes: Vec<u8> = from.transmit().flatten().copied().collect();
+///     from.advance_transmit(Instant::EPOCH, bytes.len());
+///     to.handle_input(Instant::EPOCH, &mut bytes);
+/// }
+///
+/// carry(&mut dialer, &mut acceptor);
+/// assert!(matches!(acceptor.poll_event(), Some(Event::Hello(_))));
+/// acceptor.accept(now);
+/// carry(&mut acceptor, &mut dialer);
+/// assert!(matches!(dialer.poll_event(), Some(Event::Open(Some(_)))));
+///
+/// let call = dialer.call(now, Message::named("echo", "hello")?, Timeout::Default)?;
+/// carry(&mut dialer, &mut acceptor);
+/// assert_eq!(acceptor.poll_event(), Some(Event::Open(None)));
+/// let Some(Event::Request { id, message, .. }) = acceptor.poll_event() else { panic!("a request") };
+/// acceptor.reply(now, id, StatusCode::OK, Extensions::none(), message.body).expect("the first reply");
+/// carry(&mut acceptor, &mut dialer);
+/// let Some(Event::Ended { call: ended, outcome: Outcome::Reply { body, .. } }) = dialer.poll_event() else {
+///     panic!("a reply")
+/// };
+/// assert_eq!((ended, &body[..]), (call, &b"hello"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    config: SharedConfig,
+    now: Instant,
+    state: State,
+    timers: Timers,
+    inbound: Inbound,
+    outbox: Outbox,
+    events: Events,
+    /// Our calls, and what their REQUESTs are charged by the peer.
+    calls: Calls,
+    request_account: SendAccount,
+    push_account: SendAccount,
+    /// The peer's calls, and what we charge.
+    requests: Requests,
+    request_window: ReceiveAccount,
+    push_window: ReceiveAccount,
+    /// The most that a message of ours may be long.
+    max_outgoing: u32,
+    pong: Option<Box<PendingPong>>,
+    blocked: Blocked,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+enum State {
+    Handshaking { role: Role, preface: PrefaceCheck, stage: Handshake },
+    Open,
+    Closing(Box<Closing>),
+    Closed(CloseReason),
+}
+
+/// What the handshake waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handshake {
+    /// The peer's HELLO (acceptor) or WELCOME (dialer).
+    Peer,
+    /// The application's decision (acceptor).
+    Decision,
+}
+
+/// A PING that has not been answered.
+#[derive(Debug)]
+struct PendingPong {
+    ping: [u8; PING_LEN],
+    at: Instant,
+}
+
+/// What messages have been refused for since the last `Writable`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Blocked {
+    slot: bool,
+    room: bool,
+}
+
+/// Making one, and the handshake.
+impl Connection {
+    /// A connection on a byte stream that has just been opened. The time for the handshake starts at `now`.
+    ///
+    /// A dialer has its preface and HELLO to send at once.
+    pub fn new(config: &SharedConfig, role: Role, now: Instant) -> Self {
+        let largest = charge(config.max_message as usize);
+        let mut connection = Self {
+            config: config.clone(),
+            now,
+            state: State::Handshaking { role, preface: PrefaceCheck::default(), stage: Handshake::Peer },
+            timers: Timers::default(),
+            inbound: Inbound::new(),
+            outbox: Outbox::new(),
+            events: Events::new(),
+            calls: Calls::new(),
+            request_account: SendAccount::default(),
+            push_account: SendAccount::default(),
+            requests: Requests::new(),
+            request_window: ReceiveAccount::new(config.request_window, largest),
+            push_window: ReceiveAccount::new(config.push_window, largest),
+            max_outgoing: 0,
+            pong: None,
+            blocked: Blocked::default(),
+            counters: Counters::default(),
+        };
+        connection.timers.set(Timer::Handshake, now, config.handshake_timeout);
+        if role == Role::Dialer {
+            connection.outbox.commit_raw(&PREFACE);
+            connection.commit_hello(Kind::Hello, &config.hello());
+            connection.pump();
+        }
+        connection
+    }
+
+    /// Acceptor: lets the dialer in, after [`Event::Hello`]. Does nothing at any other time.
+    pub fn accept(&mut self, now: Instant) {
+        self.observe(now);
+        if !self.is_waiting_for_decision() {
+            return;
+        }
+        self.outbox.commit_raw(&PREFACE);
+        let mut welcome = self.config.hello();
+        welcome.credentials = Bytes::new();
+        self.commit_hello(Kind::Welcome, &welcome);
+        self.open(None);
+        self.pump();
+    }
+
+    /// Acceptor: sends the dialer away, after [`Event::Hello`]. Does nothing at any other time.
+    ///
+    /// The dialer is told `code` (such as [`CloseCode::REFUSED`] or [`CloseCode::BAD_CREDENTIALS`]) and `info`.
+    pub fn refuse(&mut self, now: Instant, code: CloseCode, info: CloseInfo) {
+        if self.is_waiting_for_decision() {
+            self.close(now, code, info);
+        }
+    }
+
+    /// The handshake is over.
+    fn open(&mut self, welcome: Option<Box<Hello>>) {
+        self.state = State::Open;
+        self.timers.clear(Timer::Handshake);
+        let held = welcome.as_deref().map_or(0, Hello::held_bytes);
+        self.events.push(Event::Open(welcome), held);
+    }
+
+    const fn is_waiting_for_decision(&self) -> bool {
+        matches!(self.state, State::Handshaking { stage: Handshake::Decision, .. })
+    }
+}
+
+/// Commands of the application.
+impl Connection {
+    /// Calls the peer. [`Event::Ended`] tells how it went, exactly once.
+    ///
+    /// # Errors
+    /// The message comes back if it is too long, if there is no room for it, or if the connection is not open. After
+    /// [`Refusal::Full`] and [`Refusal::NoSlot`], [`Event::Writable`] says when to try again.
+    pub fn call(&mut self, now: Instant, message: Message, timeout: Timeout) -> Result<CallId, Refused> {
+        self.observe(now);
+        let timeout = match timeout {
+            Timeout::Default => self.config.call_timeout,
+            Timeout::After(duration) => Some(duration),
+            Timeout::Never => None,
+        };
+        if let Err(refusal) = self.admit(&message, timeout.is_some(), true) {
+            return Err(Refused { refusal, message });
+        }
+        let id = self.calls.next_id();
+        let key = self.outbox.enqueue(Waiting::Request { id, has_deadline: timeout.is_some(), message });
+        self.calls.begin(key, timeout.map(|timeout| self.now + timeout));
+        self.pump();
+        Ok(CallId(id))
+    }
+
+    /// Sends a message that wants no answer.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    pub fn push(&mut self, now: Instant, message: Message) -> Result<(), Refused> {
+        self.observe(now);
+        if let Err(refusal) = self.admit(&message, false, false) {
+            return Err(Refused { refusal, message });
+        }
+        self.outbox.enqueue(Waiting::Push { message });
+        self.pump();
+        Ok(())
+    }
+
+    /// Answers a request of the peer. A reply never waits for credit.
+    ///
+    /// A body longer than the peer takes, or for which there is no room among the waiting replies
+    /// ([`Config::reply_limit`](crate::Config::reply_limit)), is replaced by status `REPLY_TOO_LARGE` or
+    /// `REPLY_DISCARDED`: the caller gets an answer in any case.
+    ///
+    /// # Errors
+    /// If the reply that the caller gets is not the one given, because of its length or because the connection is closing.
+    pub fn reply(
+        &mut self,
+        now: Instant,
+        RequestId(id): RequestId,
+        status: StatusCode,
+        extensions: Extensions,
+        body: Bytes,
+    ) -> Result<(), Refusal> {
+        self.observe(now);
+        if !self.may_send() || !self.requests.answer(id) {
+            return Err(Refusal::Closed);
+        }
+        let length = extensions.block_len(false) + body.len();
+        let replaced = if length > self.max_outgoing as usize {
+            let refusal = Refusal::TooLarge { length: length as u64, limit: self.max_outgoing };
+            Some((StatusCode::REPLY_TOO_LARGE, refusal))
+        } else if self.outbox.reply_bytes() + length > self.config.reply_limit {
+            Some((StatusCode::REPLY_DISCARDED, Refusal::Full))
+        } else {
+            None
+        };
+        let (waiting, result) = match replaced {
+            Some((status, refusal)) => {
+                self.counters.replies_replaced += 1;
+                (
+                    Waiting::Reply { id, status, extensions: Extensions::none(), body: Bytes::new() },
+                    Err(refusal),
+                )
+            }
+            None => (Waiting::Reply { id, status, extensions, body }, Ok(())),
+        };
+        self.outbox.enqueue(waiting);
+        self.pump();
+        result
+    }
+
+    /// Answers a request that the application never sees. If the connection closes, its caller hears of that instead.
+    fn answer_unrun(&mut self, RequestId(id): RequestId, status: StatusCode) {
+        if self.may_send() && self.requests.answer(id) {
+            self.outbox.enqueue(Waiting::Reply {
+                id,
+                status,
+                extensions: Extensions::none(),
+                body: Bytes::new(),
+            });
+            self.pump();
+        }
+    }
+
+    /// Gives a call up: no [`Event::Ended`] will come for it. Says whether the peer can have it, or `None` if it had
+    /// ended already (its event may still wait to be polled).
+    ///
+    /// A request that still waits is deleted. One that has been committed runs on at the peer, and its slot is free again
+    /// when the reply has come.
+    pub fn cancel(&mut self, now: Instant, call: CallId) -> Option<Delivery> {
+        self.observe(now);
+        let delivery = self.end_early(call);
+        self.pump();
+        delivery
+    }
+
+    /// Says that the application has dealt with a push, so that the peer may send more.
+    pub fn release(&mut self, now: Instant, PushToken(charge): PushToken) {
+        self.observe(now);
+        self.push_window.give_back(charge);
+        self.pump();
+    }
+
+    /// Closes: sends what has been accepted, then CLOSE, and waits a bounded time for the peer to do the same.
+    ///
+    /// Calls that the peer does not answer before its own CLOSE end with [`Outcome::Lost`]. The last event is
+    /// [`Event::Closed`]. Does nothing if the connection is closing already.
+    pub fn close(&mut self, now: Instant, code: CloseCode, info: CloseInfo) {
+        self.observe(now);
+        if matches!(self.state, State::Handshaking { .. } | State::Open) {
+            self.start_closing(Closing::own(code, info));
+            self.pump();
+        }
+    }
+
+    /// Ends the connection at once. Nothing more is sent, and what was waiting is lost.
+    pub fn abort(&mut self, now: Instant, code: CloseCode) {
+        self.observe(now);
+        self.finish(CloseReason::Local(code));
+    }
+
+    /// Whether a message that needs no credit can still be sent.
+    const fn may_send(&self) -> bool {
+        match &self.state {
+            State::Open => true,
+            State::Closing(closing) => !closing.committed,
+            State::Handshaking { .. } | State::Closed(_) => false,
+        }
+    }
+
+    /// Whether a message may be taken in; takes its charge if so.
+    fn admit(&mut self, message: &Message, deadline: bool, call: bool) -> Result<(), Refusal> {
+        match self.state {
+            State::Handshaking { .. } => return Err(Refusal::NotOpen),
+            State::Open => {}
+            State::Closing(_) | State::Closed(_) => return Err(Refusal::Closed),
+        }
+        let length = message.length(deadline);
+        if length > self.max_outgoing as usize {
+            return Err(Refusal::TooLarge { length: length as u64, limit: self.max_outgoing });
+        }
+        if call && !self.calls.has_free_slot() {
+            self.blocked.slot = true;
+            return Err(Refusal::NoSlot);
+        }
+        let waiting = self.outbox.waiting_bytes();
+        let room = waiting == 0 || waiting + message.held_bytes() <= self.config.outbox_limit;
+        let account = if call { &mut self.request_account } else { &mut self.push_account };
+        if room && account.take(charge(length)) {
+            return Ok(());
+        }
+        self.blocked.room = true;
+        Err(Refusal::Full)
+    }
+
+    /// Ends a call for its caller, whatever its REQUEST has come to.
+    fn end_early(&mut self, call: CallId) -> Option<Delivery> {
+        match self.calls.end_early(call.0)? {
+            EndedEarly::Committed => Some(Delivery::MaybeSent),
+            EndedEarly::Waiting(key) => {
+                self.withdraw_request(key);
+                self.note_free_slot();
+                Some(Delivery::NotSent)
+            }
+        }
+    }
+}
+
+/// What the transport and the clock do.
+impl Connection {
+    /// Takes bytes that arrived: all of them, however they are cut, in any state.
+    ///
+    /// The slice is scratch space: its contents are unspecified afterwards.
+    pub fn handle_input(&mut self, now: Instant, input: &mut [u8]) {
+        self.observe(now);
+        self.counters.bytes_received += input.len() as u64;
+        self.receive(input);
+        self.pump();
+    }
+
+    /// The stream has ended: the peer sends nothing more.
+    ///
+    /// After a CLOSE from the peer that is how a connection ends; without one, the connection is lost.
+    pub fn handle_eof(&mut self, now: Instant) {
+        self.observe(now);
+        match &mut self.state {
+            State::Handshaking { .. } | State::Open => {
+                self.finish(CloseReason::Transport(TransportError::Eof));
+            }
+            State::Closing(closing) => {
+                closing.eof = true;
+                self.stop_listening();
+                self.pump();
+            }
+            State::Closed(_) => {}
+        }
+    }
+
+    /// Reading or writing failed: nothing more comes or goes.
+    pub fn handle_transport_error(&mut self, now: Instant, error: TransportError) {
+        self.observe(now);
+        let reason = match &self.state {
+            State::Closing(closing) if !closing.is_cut_short(self.outbox.pending()) => closing.reason.clone(),
+            _ => CloseReason::Transport(error),
+        };
+        self.finish(reason);
+    }
+
+    /// The time may have come for something: call it at the instant of [`poll_timeout`](Self::poll_timeout), or whenever you
+    /// like. Nothing happens before its time. Feed available input first, so that nothing is given up whose answer
+    /// has arrived.
+    ///
+    /// Afterwards `poll_timeout` is `None` or later than `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.observe(now);
+        while let Some(id) = self.calls.pop_due(self.now) {
+            if let Some(delivery) = self.end_early(CallId(id)) {
+                self.counters.calls_timed_out += 1;
+                self.events.push(Event::Ended { call: CallId(id), outcome: Outcome::TimedOut(delivery) }, 0);
+            }
+        }
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            match timer {
+                Timer::Handshake => self.fail(CloseReason::TimedOut(Limit::Handshake)),
+                Timer::WriteStall => self.finish(CloseReason::TimedOut(Limit::WriteStall)),
+                Timer::Closing => self.finish_closing(),
+                Timer::Call => {}
+            }
+        }
+        self.pump();
+    }
+
+    /// The transport has written `n` of the bytes that [`transmit`](Self::transmit) lent.
+    pub fn advance_transmit(&mut self, now: Instant, n: usize) {
+        self.observe(now);
+        let n = n.min(self.outbox.pending());
+        if n == 0 {
+            return;
+        }
+        self.counters.bytes_sent += n as u64;
+        self.outbox.advance(n);
+        self.timers.clear(Timer::WriteStall);
+        self.note_room();
+        self.pump();
+    }
+
+    /// The transport has taken the next `n` bytes into its own hands and may send them at any time: for writers that own
+    /// their buffers. [`advance_transmit`](Self::advance_transmit) follows when they have been written.
+    pub fn begin_transmit(&mut self, n: usize) {
+        self.outbox.hand_over(n);
+    }
+
+    /// Time moves on, never back.
+    fn observe(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+}
+
+/// Outputs. None of them waits, and asking twice gives the same answer.
+impl Connection {
+    /// The bytes to write now, in order. They do not change until [`advance_transmit`](Self::advance_transmit) takes
+    /// them away; further ones may be added behind them.
+    pub fn transmit(&self) -> Chunks<'_> {
+        self.outbox.chunks()
+    }
+
+    /// How many bytes [`transmit`](Self::transmit) lends.
+    pub const fn transmit_len(&self) -> usize {
+        self.outbox.pending()
+    }
+
+    /// What happened next, if anything did.
+    ///
+    /// Requests whose deadline has passed while they waited here are answered and not handed out.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        loop {
+            match self.events.pop()? {
+                Event::Request { id, deadline: Some(at), .. } if at <= self.now => {
+                    self.counters.requests_expired += 1;
+                    self.answer_unrun(id, StatusCode::DEADLINE_EXPIRED);
+                }
+                event => return Some(event),
+            }
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and what for.
+    ///
+    /// It may change with every call of a `&mut self` method. Reading it is cheap.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let call = self.calls.next_deadline().map(|at| Deadline { at, timer: Timer::Call });
+        self.timers.next().into_iter().chain(call).min_by_key(|deadline| deadline.at)
+    }
+
+    /// Whether to go on reading: until the stream or the connection has ended.
+    pub const fn wants_read(&self) -> bool {
+        match &self.state {
+            State::Handshaking { .. } | State::Open => true,
+            State::Closing(closing) => !closing.eof,
+            State::Closed(_) => false,
+        }
+    }
+
+    /// Whether all has been written that ever will be, so that writing should be shut down (LW-7.4).
+    pub const fn wants_shutdown(&self) -> bool {
+        match &self.state {
+            State::Handshaking { .. } | State::Open => false,
+            State::Closing(closing) => closing.committed && self.outbox.pending() == 0,
+            State::Closed(_) => true,
+        }
+    }
+
+    /// Whether the handshake is over and nothing has begun to end.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// Whether the connection has ended. Events may still wait, [`Event::Closed`] as the last one.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed(_))
+    }
+
+    /// Why the connection ended, or is ending; `None` while it is not.
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        match &self.state {
+            State::Handshaking { .. } | State::Open => None,
+            State::Closing(closing) => Some(&closing.reason),
+            State::Closed(reason) => Some(reason),
+        }
+    }
+
+    /// Calls of this side whose slot is taken, those included that their caller gave up.
+    pub const fn calls_in_flight(&self) -> usize {
+        self.calls.in_flight()
+    }
+
+    /// Requests of the peer that want a reply or whose reply has not been committed.
+    pub const fn requests_in_flight(&self) -> usize {
+        self.requests.open()
+    }
+
+    /// What has been counted since the start.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Bytes that this connection holds in memory beside itself: partial frames, waiting messages, committed bytes,
+    /// events that nobody has polled, tables. Bodies that were handed in count as long as they wait.
+    ///
+    /// Never more than [`Config::max_held_bytes`](crate::Config::max_held_bytes).
+    pub fn held_bytes(&self) -> usize {
+        let state = match &self.state {
+            State::Handshaking { .. } | State::Open | State::Closed(_) => 0,
+            State::Closing(closing) => size_of::<Closing>() + closing.info_bytes(),
+        };
+        let pong = if self.pong.is_some() { size_of::<PendingPong>() } else { 0 };
+        state
+            + pong
+            + self.inbound.held_bytes()
+            + self.outbox.held_bytes()
+            + self.events.held_bytes()
+            + self.calls.held_bytes()
+            + self.requests.held_bytes()
+    }
+}
+
+/// How long ago `earlier` was, in whole microseconds; as much as fits.
+fn micros_since(now: Instant, earlier: Instant) -> u32 {
+    let elapsed: Duration = now.saturating_since(earlier);
+    u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

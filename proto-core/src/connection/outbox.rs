@@ -1,0 +1,333 @@
+//! What waits to be written: messages in their queue, then bytes in their final order.
+//!
+//! A message *waits* until there is room, then it is *committed*: its frame gets its place in the byte stream and never
+//! changes again. Committed bytes are lent to the transport, which may take them in pieces of any size. Positions
+//! are counted from the start of the stream, so that a frame can be asked whether all of it has been handed over.
+//!
+//! This module knows the order and the amount of bytes, not what they mean.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::queue::{Key, Queue};
+use crate::event::Message;
+use crate::wire::{Extensions, HEADER_LEN, Header, Sequence, StatusCode};
+
+/// Bodies up to this size are copied behind their header; a longer one is lent as a chunk of its own.
+const COPY_LIMIT: usize = 4096;
+/// Where a run of small frames ends and the next begins, so that the part already written is freed in time.
+const RUN_LIMIT: usize = 16 << 10;
+
+#[derive(Debug)]
+pub(super) struct Outbox {
+    waiting: Queue<Waiting>,
+    /// Bytes of waiting requests and pushes.
+    waiting_bytes: usize,
+    /// Bytes of waiting replies.
+    reply_bytes: usize,
+    /// Committed bytes. The first `written` of the first segment have been written already.
+    segments: VecDeque<Segment>,
+    written: usize,
+    /// The end of what is committed, of what may have left, and of what has left.
+    committed: u64,
+    handed: u64,
+    advanced: u64,
+}
+
+/// A message that has not been committed.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    Request { id: Sequence, has_deadline: bool, message: Message },
+    Reply { id: Sequence, status: StatusCode, extensions: Extensions, body: Bytes },
+    Push { message: Message },
+}
+
+#[derive(Debug)]
+enum Segment {
+    /// Small frames, one behind another, or the header of what follows.
+    Frames(Vec<u8>),
+    Body(Bytes),
+}
+
+impl Outbox {
+    pub(super) const fn new() -> Self {
+        Self {
+            waiting: Queue::new(),
+            waiting_bytes: 0,
+            reply_bytes: 0,
+            segments: VecDeque::new(),
+            written: 0,
+            committed: 0,
+            handed: 0,
+            advanced: 0,
+        }
+    }
+
+    // What waits.
+
+    pub(super) fn enqueue(&mut self, waiting: Waiting) -> Key {
+        *self.account(&waiting) += waiting.held_bytes();
+        self.waiting.push_back(waiting)
+    }
+
+    /// The message that is next to be committed.
+    pub(super) fn next_waiting(&mut self) -> Option<Waiting> {
+        let waiting = self.waiting.pop_front()?;
+        *self.account(&waiting) -= waiting.held_bytes();
+        Some(waiting)
+    }
+
+    /// Takes a message out of the queue.
+    pub(super) fn withdraw(&mut self, key: Key) -> Option<Waiting> {
+        let waiting = self.waiting.take(key)?;
+        *self.account(&waiting) -= waiting.held_bytes();
+        Some(waiting)
+    }
+
+    /// Drops all that is not committed.
+    pub(super) fn drop_waiting(&mut self) {
+        self.waiting = Queue::new();
+        self.waiting_bytes = 0;
+        self.reply_bytes = 0;
+    }
+
+    /// Drops the requests among what is not committed, and keeps the order of the rest.
+    pub(super) fn drop_waiting_requests(&mut self) {
+        let mut waiting = core::mem::replace(&mut self.waiting, Queue::new());
+        self.drop_waiting();
+        while let Some(message) = waiting.pop_front() {
+            if !matches!(message, Waiting::Request { .. }) {
+                self.enqueue(message);
+            }
+        }
+    }
+
+    pub(super) const fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    pub(super) const fn reply_bytes(&self) -> usize {
+        self.reply_bytes
+    }
+
+    const fn account(&mut self, waiting: &Waiting) -> &mut usize {
+        match waiting {
+            Waiting::Request { .. } | Waiting::Push { .. } => &mut self.waiting_bytes,
+            Waiting::Reply { .. } => &mut self.reply_bytes,
+        }
+    }
+
+    // What is committed.
+
+    /// Bytes that are committed and not written.
+    pub(super) const fn pending(&self) -> usize {
+        (self.committed - self.advanced) as usize
+    }
+
+    /// The position behind the last committed byte.
+    pub(super) const fn end(&self) -> u64 {
+        self.committed
+    }
+
+    /// The position behind the last byte that may have left.
+    pub(super) const fn handed(&self) -> u64 {
+        self.handed
+    }
+
+    /// Commits bytes that are no frame: the preface.
+    pub(super) fn commit_raw(&mut self, bytes: &[u8]) {
+        self.run(bytes.len()).extend_from_slice(bytes);
+        self.committed += bytes.len() as u64;
+    }
+
+    /// Commits one frame: its header, what `prefix` appends, and the body. The header's length must be that of both.
+    pub(super) fn commit_frame(&mut self, header: Header, prefix: impl FnOnce(&mut Vec<u8>), body: Bytes) {
+        let length = header.length as usize;
+        let copied = body.len() <= COPY_LIMIT;
+        let run = self.run(HEADER_LEN + if copied { length } else { length - body.len() });
+        run.extend_from_slice(&header.to_bytes());
+        prefix(run);
+        if copied {
+            run.extend_from_slice(&body);
+        } else {
+            self.segments.push_back(Segment::Body(body));
+        }
+        self.committed += (HEADER_LEN + length) as u64;
+    }
+
+    /// The committed bytes, in order.
+    pub(super) fn chunks(&self) -> Chunks<'_> {
+        let mut chunks = Chunks { first: &[], rest: self.segments.iter() };
+        if let Some(first) = chunks.rest.next() {
+            chunks.first = &first.bytes()[self.written..];
+        }
+        chunks
+    }
+
+    /// The transport holds the next `n` bytes, and may have sent them.
+    pub(super) fn hand_over(&mut self, n: usize) {
+        self.handed = self.handed.max(self.advanced + n.min(self.pending()) as u64);
+    }
+
+    /// The next `n` bytes have been written.
+    pub(super) fn advance(&mut self, n: usize) {
+        let n = n.min(self.pending());
+        self.advanced += n as u64;
+        self.handed = self.handed.max(self.advanced);
+        self.written += n;
+        while let Some(first) = self.segments.front() {
+            let length = first.bytes().len();
+            if self.written < length {
+                return;
+            }
+            self.written -= length;
+            self.segments.pop_front();
+        }
+        // Nothing is left, so nothing is held: an idle connection has no write buffer.
+        self.segments = VecDeque::new();
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        let segments = self.segments.iter().map(|segment| match segment {
+            Segment::Frames(run) => run.capacity(),
+            Segment::Body(body) => body.len(),
+        });
+        self.waiting.held_bytes()
+            + self.waiting_bytes
+            + self.reply_bytes
+            + self.segments.capacity() * size_of::<Segment>()
+            + segments.sum::<usize>()
+    }
+
+    /// The run that the next `length` bytes are appended to.
+    fn run(&mut self, length: usize) -> &mut Vec<u8> {
+        let fits = match self.segments.back() {
+            Some(Segment::Frames(run)) => run.len() < RUN_LIMIT,
+            Some(Segment::Body(_)) | None => false,
+        };
+        if !fits {
+            self.segments.push_back(Segment::Frames(Vec::with_capacity(length)));
+        }
+        match self.segments.back_mut() {
+            Some(Segment::Frames(run)) => run,
+            Some(Segment::Body(_)) | None => unreachable!("a run was pushed if there was none"),
+        }
+    }
+}
+
+impl Waiting {
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Request { message, .. } | Self::Push { message } => message.held_bytes(),
+            Self::Reply { extensions, body, .. } => extensions.held_bytes() + body.len(),
+        }
+    }
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Frames(run) => run,
+            Self::Body(body) => body,
+        }
+    }
+}
+
+/// Bytes to write, in order; from [`Connection::transmit`](crate::Connection::transmit).
+///
+/// Small frames share a chunk, large bodies have their own, so that all of them fit a vectored write.
+#[derive(Clone, Debug)]
+pub struct Chunks<'a> {
+    first: &'a [u8],
+    rest: alloc::collections::vec_deque::Iter<'a, Segment>,
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let chunk = core::mem::take(&mut self.first);
+        if !chunk.is_empty() {
+            return Some(chunk);
+        }
+        self.rest.next().map(Segment::bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Flags, Kind};
+    use proptest::prelude::*;
+
+    fn push_header(length: usize) -> Header {
+        Header {
+            length: length as u32,
+            kind: Kind::Push,
+            flags: Flags::empty(),
+            sequence: Sequence::CONNECTION,
+            code: 9,
+        }
+    }
+
+    #[test]
+    fn small_frames_share_a_chunk_and_large_bodies_are_lent() {
+        let mut outbox = Outbox::new();
+        let large = Bytes::from(vec![7; COPY_LIMIT + 1]);
+        for body in [Bytes::from_static(b"one"), Bytes::from_static(b"two"), large.clone()] {
+            outbox.commit_frame(push_header(body.len()), |_| {}, body);
+        }
+        let chunks: Vec<&[u8]> = outbox.chunks().collect();
+        assert_eq!(chunks.len(), 2);
+        assert_eq!(chunks[0].len(), 3 * HEADER_LEN + 6);
+        assert_eq!(chunks[1].as_ptr(), large.as_ptr(), "a large body is not copied");
+    }
+
+    #[test]
+    fn a_run_that_is_never_drained_to_the_end_does_not_grow_for_ever() {
+        let mut outbox = Outbox::new();
+        let body = Bytes::from_static(&[0; 100]);
+        let mut most = 0;
+        outbox.commit_frame(push_header(100), |_| {}, body.clone());
+        for _ in 0..10_000 {
+            outbox.commit_frame(push_header(100), |_| {}, body.clone());
+            outbox.advance(116);
+            most = most.max(outbox.held_bytes());
+        }
+        assert!(most < 4 * RUN_LIMIT, "{most} bytes were held");
+    }
+
+    proptest! {
+        #[test]
+        fn any_advances_give_the_same_bytes(
+            bodies in prop::collection::vec(prop_oneof![0usize..40, COPY_LIMIT - 1..COPY_LIMIT + 3, 20_000usize..20_001], 1..12),
+            steps in prop::collection::vec(1usize..9000, 1..60),
+        ) {
+            let mut outbox = Outbox::new();
+            let mut expected = Vec::new();
+            let mut written = Vec::new();
+            let mut steps = steps.into_iter().cycle();
+            for (index, length) in bodies.into_iter().enumerate() {
+                let body = Bytes::from(vec![index as u8; length]);
+                expected.extend_from_slice(&push_header(length).to_bytes());
+                expected.extend_from_slice(&body);
+                outbox.commit_frame(push_header(length), |_| {}, body);
+                let n = steps.next().unwrap_or(1);
+                let lent: Vec<u8> = outbox.chunks().flatten().copied().take(n).collect();
+                written.extend_from_slice(&lent);
+                outbox.advance(lent.len());
+            }
+            while outbox.pending() > 0 {
+                let n = steps.next().unwrap_or(1);
+                let lent: Vec<u8> = outbox.chunks().flatten().copied().take(n).collect();
+                prop_assert!(!lent.is_empty());
+                written.extend_from_slice(&lent);
+                outbox.advance(lent.len());
+            }
+            prop_assert_eq!(written, expected);
+            prop_assert_eq!(outbox.held_bytes(), 0);
+        }
+    }
+}

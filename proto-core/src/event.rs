@@ -1,0 +1,198 @@
+//! What goes into a connection and what comes out of it: messages and events.
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::error::{CloseReason, Delivery};
+use crate::time::Instant;
+use crate::wire::{ExtensionError, ExtensionFields, Extensions, Hello, Sequence, StatusCode};
+
+/// A request or a push on its way out, or on its way in.
+///
+/// ```
+/// use proto_core::{Message, Route};
+///
+/// let by_number = Message::new(7, "body");
+/// assert_eq!(by_number.route(), Route::Number(7));
+///
+/// let by_name = Message::named("echo", "body")?;
+/// assert_eq!(by_name.route(), Route::Name("echo"));
+/// # Ok::<(), proto_core::wire::ExtensionError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// The number of the route; 0 if the route has a name.
+    pub number: u32,
+    /// What else is said, the route's name among it.
+    pub extensions: Extensions,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Message {
+    /// A message for a route with a number.
+    pub fn new(route: u32, body: impl Into<Bytes>) -> Self {
+        Self { number: route, extensions: Extensions::none(), body: body.into() }
+    }
+
+    /// A message for a route with a name.
+    ///
+    /// # Errors
+    /// If the name is empty or has more than 255 bytes.
+    pub fn named(route: &str, body: impl Into<Bytes>) -> Result<Self, ExtensionError> {
+        let extensions = Extensions::new(&ExtensionFields { route: Some(route), ..Default::default() })?;
+        Ok(Self { number: 0, extensions, body: body.into() })
+    }
+
+    /// Where it goes.
+    pub fn route(&self) -> Route<'_> {
+        match self.extensions.fields().route {
+            Some(name) => Route::Name(name),
+            None => Route::Number(self.number),
+        }
+    }
+
+    /// Its length on the wire, as the limits count it.
+    pub(crate) fn length(&self, deadline: bool) -> usize {
+        self.extensions.block_len(deadline) + self.body.len()
+    }
+
+    /// Bytes that it holds in memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.extensions.held_bytes() + self.body.len()
+    }
+}
+
+/// Where a request or a push goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Route<'a> {
+    /// A route by name.
+    Name(&'a str),
+    /// A route by number.
+    Number(u32),
+}
+
+impl fmt::Display for Route<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Number(number) => write!(f, "#{number}"),
+        }
+    }
+}
+
+/// How long a call waits for its reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timeout {
+    /// As long as [`Config::call_timeout`](crate::Config::call_timeout) says.
+    #[default]
+    Default,
+    /// This long, counted from the call, time in the queue included.
+    After(Duration),
+    /// For ever.
+    Never,
+}
+
+/// A call that this side made.
+///
+/// Meaningful on the connection that gave it, where no other call has the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallId(pub(crate) Sequence);
+
+impl CallId {
+    /// The place in the table of calls. No two calls that have not ended on the wire share it, so it
+    /// can index a table of one's own.
+    pub const fn slot(self) -> u16 {
+        self.0.slot()
+    }
+
+    /// The id on the wire.
+    pub const fn sequence(self) -> Sequence {
+        self.0
+    }
+}
+
+/// A call that the peer made and that wants one reply.
+///
+/// It cannot be copied, since a call is answered once.
+#[derive(Debug, PartialEq, Eq, Hash)]
+#[must_use = "every request wants a reply"]
+pub struct RequestId(pub(crate) Sequence);
+
+impl RequestId {
+    /// The id on the wire.
+    pub const fn sequence(&self) -> Sequence {
+        self.0
+    }
+}
+
+/// The credit that a push holds until it is released.
+///
+/// It cannot be copied, since credit is given back once. One that is dropped keeps its credit for as long as the
+/// connection lives.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a push holds its credit until it is released"]
+pub struct PushToken(pub(crate) u64);
+
+/// What happened on a connection.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Acceptor only: a dialer introduced itself. Answer with
+    /// [`accept`](crate::Connection::accept) or [`refuse`](crate::Connection::refuse).
+    Hello(Box<Hello>),
+    /// The handshake is over: calls and pushes go both ways. The dialer gets the acceptor's answer with it.
+    Open(Option<Box<Hello>>),
+    /// The peer calls.
+    Request {
+        /// What to give to [`reply`](crate::Connection::reply).
+        id: RequestId,
+        /// When the caller stops waiting, by this side's clock.
+        deadline: Option<Instant>,
+        /// Route, extensions and body.
+        message: Message,
+    },
+    /// The peer pushes.
+    Push {
+        /// What to give to [`release`](crate::Connection::release) once the push has been dealt with.
+        token: PushToken,
+        /// Route, extensions and body.
+        message: Message,
+    },
+    /// A call of this side ended. Every accepted call gets exactly one of these unless it was
+    /// [cancelled](crate::Connection::cancel).
+    Ended {
+        /// The call.
+        call: CallId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// A message had been refused for lack of room or of a slot, and there is room again.
+    Writable,
+    /// The connection has ended. Nothing comes after it.
+    Closed(CloseReason),
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The peer replied. Any status but `OK` is an error.
+    Reply {
+        /// How it went.
+        status: StatusCode,
+        /// What the reply says beside its body.
+        extensions: Extensions,
+        /// The result, or what describes the error.
+        body: Bytes,
+    },
+    /// The peer replied, but more replies wait for the application than the configuration allows. The body is lost.
+    Discarded,
+    /// The deadline passed first.
+    TimedOut(Delivery),
+    /// The connection ended first.
+    Lost(Delivery),
+}

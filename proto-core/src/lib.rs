@@ -1,0 +1,50 @@
+//! The Longwire protocol with no I/O in it.
+//!
+//! Longwire is for long-lived connections: one byte stream that both sides keep open and use for framed messages,
+//! calls in both directions with replies in any order, and pushes. This crate is all of the protocol and none of
+//! the input and output: it knows no socket, clock, thread or source of entropy, and without its optional features
+//! it builds for a bare target (`no_std` with `alloc`).
+//!
+//! Most people want an adapter, which drives this crate on a runtime and re-exports it: `adapter-tokio`. Use this
+//! crate by itself to put the protocol into an event loop of your own. [`Connection`] is the place to start.
+//!
+//! # Features
+//!
+//! All of them only add.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `std` | conversions from the standard library's errors |
+//! | `peer` | [`Peer`](peer::Peer), `Call`, `Driver` and the `Io` trait: a connection shared between tasks |
+//! | `endpoint` | `Server` and `Client`, written once over a `Runtime` trait |
+//! | `simulation` | virtual time and a virtual pipe, for tests |
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
+#[cfg_attr(test, macro_use)]
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+pub mod config;
+pub mod connection;
+pub mod error;
+pub mod event;
+pub mod rng;
+pub mod time;
+pub mod wire;
+
+pub use bytes;
+pub use bytes::Bytes;
+
+pub use config::{Config, SharedConfig};
+pub use connection::{Connection, Counters, Deadline, Role, Timer};
+pub use error::{
+    CloseReason, ConfigError, Delivery, HelloFault, Limit, ProtocolError, Refusal, Refused, TransportError,
+};
+pub use event::{CallId, Event, Message, Outcome, PushToken, RequestId, Route, Timeout};
+pub use time::Instant;
+pub use wire::{CloseCode, CloseInfo, StatusCode};
