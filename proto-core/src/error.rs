@@ -303,6 +303,8 @@ pub enum Delivery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// The route's name is empty, or has more than 255 bytes.
+    BadRoute,
     /// The connection is closing or closed.
     Closed,
     /// The outbox is full, or the peer has granted no more bytes: try again after `Writable`.
@@ -323,6 +325,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BadRoute => f.write_str("a route's name has 1 to 255 bytes"),
             Self::Closed => f.write_str("the connection is closed"),
             Self::Full => f.write_str("too much waits to be sent already"),
             Self::NoSlot => f.write_str("too many calls are in flight already"),

@@ -49,10 +49,7 @@ impl Message {
 
     /// Where it goes.
     pub fn route(&self) -> Route<'_> {
-        match self.extensions.fields().route {
-            Some(name) => Route::Name(name),
-            None => Route::Number(self.number),
-        }
+        Route::of(&self.extensions, self.number)
     }
 
     /// Its length on the wire, as the limits count it.
@@ -73,6 +70,28 @@ pub enum Route<'a> {
     Name(&'a str),
     /// A route by number.
     Number(u32),
+}
+
+impl<'a> Route<'a> {
+    /// The name if there is one, else the number (LW-4.8).
+    pub(crate) fn of(extensions: &'a Extensions, number: u32) -> Self {
+        match extensions.fields().route {
+            Some(name) => Self::Name(name),
+            None => Self::Number(number),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Route<'a> {
+    fn from(name: &'a str) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl From<u32> for Route<'_> {
+    fn from(number: u32) -> Self {
+        Self::Number(number)
+    }
 }
 
 impl fmt::Display for Route<'_> {

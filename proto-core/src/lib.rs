@@ -31,9 +31,15 @@ extern crate std;
 
 pub mod config;
 pub mod connection;
+#[cfg(feature = "endpoint")]
+pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod rng;
+#[cfg(feature = "peer")]
+pub mod peer;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod time;
 pub mod wire;
 

@@ -1,0 +1,184 @@
+//! A client: one connection that this side opened.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::ops::Deref;
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+use std::io;
+
+use bytes::Bytes;
+
+use super::address::Address;
+use super::error::{AddressAction, AddressError, ConnectError};
+use super::runtime::{Runtime, Spawn};
+use crate::config::Config;
+use crate::connection::Role;
+use crate::error::CloseReason;
+use crate::peer::{Driver, Handler, Peer};
+use crate::wire::{CloseCode, CloseInfo};
+
+/// A connection to a server. It is used like the [`Peer`] that it holds.
+///
+/// Cloning it is cheap. Dropping the last clone closes the connection: what has been accepted is still sent, within the
+/// connection's time limits. A `Peer` taken out of it, or given to a handler, does not keep the connection open.
+///
+/// Adapters name the functions that make one for their runtime; see there for an example that runs.
+#[derive(Clone)]
+pub struct Client(Arc<CloseOnDrop>);
+
+struct CloseOnDrop(Peer);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close(CloseCode::NORMAL, CloseInfo::default());
+    }
+}
+
+impl Client {
+    /// A client that is configured before it connects.
+    pub fn builder<R: Runtime + Default, H: Handler>(handler: H) -> ClientBuilder<R, H> {
+        ClientBuilder {
+            runtime: R::default(),
+            handler,
+            config: Config::default(),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// The connection's handle.
+    pub fn peer(&self) -> &Peer {
+        &self.0.0
+    }
+
+    /// Closes the connection, and waits until it has ended. What has been accepted is still sent.
+    pub async fn close(self) -> CloseReason {
+        let closed = self.closed();
+        self.peer().close(CloseCode::NORMAL, CloseInfo::default());
+        closed.await
+    }
+}
+
+impl Deref for Client {
+    type Target = Peer;
+
+    fn deref(&self) -> &Peer {
+        self.peer()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(self.peer()).finish()
+    }
+}
+
+/// Configures a client.
+pub struct ClientBuilder<R, H> {
+    runtime: R,
+    handler: H,
+    config: Config,
+    connect_timeout: Duration,
+}
+
+impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
+    /// Limits and times of the connection. Default: [`Config::default`].
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// What the server's application is shown; at most 3,072 bytes. Default none.
+    pub fn credentials(mut self, credentials: impl Into<Bytes>) -> Self {
+        self.config.credentials = credentials.into();
+        self
+    }
+
+    /// How long to wait for each address to take the connection, before the handshake. Default 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Runs on this runtime in place of its default.
+    pub fn runtime(mut self, runtime: R) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
+    /// Connects, and waits until the server has accepted.
+    ///
+    /// # Errors
+    /// If no address takes the connection, or if the handshake fails; the error names the address and the cause.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the connection.
+    pub async fn connect(self, address: impl Into<Address>) -> Result<Client, ConnectError>
+    where
+        R: Spawn<Driver<R::Stream, R::Sleep, H>>,
+    {
+        let Self { runtime, handler, config, connect_timeout } = self;
+        let config = config.share()?;
+        let address = address.into();
+        let (stream, remote) = reach(&runtime, &address, connect_timeout).await?;
+        let (clock, sleep) = (runtime.clock(), runtime.sleep());
+        let driver =
+            Driver::new(&config, Role::Dialer, (0, Some(remote)), &clock, stream, sleep, Arc::new(handler));
+        let client = Client(Arc::new(CloseOnDrop(driver.peer().clone())));
+        runtime.spawn(driver);
+        match client.opened().await {
+            Ok(()) => Ok(client),
+            Err(reason) => Err(ConnectError::Handshake { address, reason }),
+        }
+    }
+}
+
+/// A stream to the first of the address's meanings that takes one.
+async fn reach<R: Runtime>(
+    runtime: &R,
+    address: &Address,
+    timeout: Duration,
+) -> Result<(R::Stream, SocketAddr), AddressError> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for candidate in address.resolve(runtime).await? {
+        match within(runtime, timeout, runtime.connect(candidate)).await {
+            Ok(stream) => return Ok((stream, candidate)),
+            Err(error) => last = error,
+        }
+    }
+    Err(AddressError::new(AddressAction::Connect, address, &last))
+}
+
+/// Gives up on a future after a time.
+async fn within<R: Runtime, T>(
+    runtime: &R,
+    timeout: Duration,
+    future: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    use crate::peer::Sleep as _;
+    let (clock, mut sleep) = (runtime.clock(), runtime.sleep());
+    let until = clock.now() + timeout;
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = future.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        if clock.now() >= until {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
+        }
+        if sleep.poll_until(cx, until).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+impl<R, H> fmt::Debug for ClientBuilder<R, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}

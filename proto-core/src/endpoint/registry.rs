@@ -1,0 +1,188 @@
+//! The connections of a server: who is there, and a word to all of them.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+use core::task::Waker;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::error::Refused;
+use crate::event::Message;
+use crate::peer::Peer;
+use crate::wire::{CloseCode, CloseInfo};
+
+/// What the parts of a server share.
+#[derive(Debug)]
+pub(super) struct Registry {
+    local: SocketAddr,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    peers: BTreeMap<u64, Peer>,
+    next_id: u64,
+    /// Connections that were taken and have not ended, whether they are in `peers` or not.
+    live: usize,
+    accept_failures: u64,
+    stopping: Option<(CloseCode, CloseInfo)>,
+    /// The accept loop, if it waits for something here to change.
+    server: Option<Waker>,
+}
+
+impl Registry {
+    pub(super) fn new(local: SocketAddr) -> Arc<Self> {
+        Arc::new(Self { local, state: Mutex::new(State { next_id: 1, ..State::default() }) })
+    }
+
+    /// A number for a connection that was just taken.
+    pub(super) fn next_id(&self) -> u64 {
+        let mut state = self.lock();
+        state.next_id += 1;
+        state.next_id - 1
+    }
+
+    /// Takes a connection in. It leaves when the guard is dropped.
+    pub(super) fn enter(self: &Arc<Self>, peer: &Peer) -> Membership {
+        let stopping = {
+            let mut state = self.lock();
+            state.live += 1;
+            state.peers.insert(peer.id(), peer.clone());
+            state.stopping.clone()
+        };
+        if let Some((code, info)) = stopping {
+            peer.close(code, info);
+        }
+        Membership { registry: self.clone(), id: peer.id() }
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.lock().live
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.lock().stopping.is_some()
+    }
+
+    /// Wakes this task when a connection leaves or the server is told to stop.
+    pub(super) fn watch(&self, waker: &Waker) {
+        let old = self.lock().server.replace(waker.clone());
+        drop(old);
+    }
+
+    pub(super) fn count_accept_failure(&self) {
+        self.lock().accept_failures += 1;
+    }
+
+    pub(super) fn stop(&self, code: CloseCode, info: &CloseInfo) {
+        let (peers, server) = {
+            let mut state = self.lock();
+            state.stopping.get_or_insert_with(|| (code, info.clone()));
+            (state.peers.values().cloned().collect::<Vec<_>>(), state.server.take())
+        };
+        for peer in peers {
+            peer.close(code, info.clone());
+        }
+        if let Some(server) = server {
+            server.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place in the registry.
+#[derive(Debug)]
+pub(super) struct Membership {
+    registry: Arc<Registry>,
+    id: u64,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let (peer, server) = {
+            let mut state = self.registry.lock();
+            state.live -= 1;
+            (state.peers.remove(&self.id), state.server.take())
+        };
+        drop(peer);
+        if let Some(server) = server {
+            server.wake();
+        }
+    }
+}
+
+/// A server from outside: its address, its connections, its end. Cloning it is cheap.
+///
+/// Dropping it does nothing to the server.
+#[derive(Clone)]
+pub struct ServerHandle(pub(super) Arc<Registry>);
+
+impl ServerHandle {
+    /// Where the server listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.0.local
+    }
+
+    /// The open connections, oldest first.
+    pub fn peers(&self) -> Vec<Peer> {
+        let peers: Vec<Peer> = self.0.lock().peers.values().cloned().collect();
+        peers.into_iter().filter(Peer::is_open).collect()
+    }
+
+    /// The connection with this number, if it is open.
+    pub fn peer(&self, id: u64) -> Option<Peer> {
+        let peer = self.0.lock().peers.get(&id).cloned();
+        peer.filter(Peer::is_open)
+    }
+
+    /// How many connections there are, those included whose handshake has not ended.
+    pub fn connections(&self) -> usize {
+        self.0.live()
+    }
+
+    /// How often accepting a connection has failed. The server goes on, and waits a little where that helps.
+    pub fn accept_failures(&self) -> u64 {
+        self.0.lock().accept_failures
+    }
+
+    /// Pushes one message to every open connection. The body is shared, not copied for each.
+    ///
+    /// Never waits: a connection that has no room is left out, and said so.
+    pub fn broadcast(&self, message: &Message) -> Broadcast {
+        let mut outcome = Broadcast::default();
+        for peer in self.peers() {
+            match peer.push_message(message.clone()) {
+                Ok(()) => outcome.accepted += 1,
+                Err(Refused { refusal, .. }) => outcome.refused.push((peer, refusal)),
+            }
+        }
+        outcome
+    }
+
+    /// Ends the server: it takes no more connections and closes those that it has. `serve` returns when all of them have
+    /// ended, each within its own time limits.
+    pub fn stop(&self) {
+        self.0.stop(CloseCode::GOING_AWAY, &CloseInfo::default());
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle").field("local_addr", &self.local_addr()).finish_non_exhaustive()
+    }
+}
+
+/// Whom a broadcast reached.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Broadcast {
+    /// Connections that accepted the message for sending.
+    pub accepted: usize,
+    /// Connections that did not, and why.
+    pub refused: Vec<(Peer, crate::error::Refusal)>,
+}

@@ -1,0 +1,258 @@
+//! A server: takes connections, and has each of them driven.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::io;
+
+use super::accept::AcceptBackoff;
+use super::address::Address;
+use super::error::{AddressAction, AddressError, ServeError};
+use super::registry::{Membership, Registry, ServerHandle};
+use super::runtime::{Listener, Runtime, Spawn};
+use crate::config::{Config, SharedConfig};
+use crate::connection::Role;
+use crate::peer::{Clock, Driver, Handler, Sleep};
+use crate::wire::{CloseCode, CloseInfo};
+
+/// Connections that the system keeps ready to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// A server that listens and has not begun to serve.
+///
+/// Adapters name it for their runtime; see there for an example that runs.
+pub struct Server<R: Runtime, H> {
+    runtime: R,
+    listener: R::Listener,
+    handler: Arc<H>,
+    config: SharedConfig,
+    max_connections: Option<usize>,
+    on_accept_error: Option<ErrorHook>,
+    registry: Arc<Registry>,
+}
+
+type ErrorHook = Box<dyn Fn(&io::Error) + Send + Sync>;
+
+impl<R: Runtime + Default, H: Handler> Server<R, H> {
+    /// Listens on an address with the default configuration.
+    ///
+    /// Port 0 lets the system choose; [`local_addr`](Self::local_addr) says what it chose. Nothing is accepted before
+    /// [`serve`](Self::serve) runs.
+    ///
+    /// # Errors
+    /// If the address cannot be resolved or listened on; the error names the address and the cause.
+    pub async fn bind(address: impl Into<Address>, handler: H) -> Result<Self, ServeError> {
+        Self::builder(handler).bind(address).await
+    }
+
+    /// A server that is configured before it listens.
+    pub fn builder(handler: H) -> ServerBuilder<R, H> {
+        ServerBuilder {
+            runtime: R::default(),
+            handler,
+            config: Config::default(),
+            max_connections: None,
+            on_accept_error: None,
+        }
+    }
+}
+
+impl<R: Runtime, H: Handler> Server<R, H> {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.handle().local_addr()
+    }
+
+    /// A handle that outlives this value: for broadcasts, and to end the server.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(self.registry.clone())
+    }
+
+    /// Takes connections until the server is [stopped](ServerHandle::stop), and returns when all of them have ended.
+    ///
+    /// A failure to accept (such as a lack of file descriptors) does not end it: it is counted, reported to the
+    /// [hook](ServerBuilder::on_accept_error), and waited out.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the listener and asks all connections to close.
+    pub async fn serve(self)
+    where
+        R: Spawn<ConnectionTask<R, H>>,
+    {
+        let Self { runtime, mut listener, handler, config, max_connections, on_accept_error, registry } =
+            self;
+        let _stop = StopOnDrop(registry.clone());
+        let (clock, mut sleep, mut backoff) = (runtime.clock(), runtime.sleep(), AcceptBackoff::new());
+        loop {
+            let accepted = poll_fn(|cx| {
+                registry.watch(cx.waker());
+                if registry.is_stopping() {
+                    return Poll::Ready(None);
+                }
+                if max_connections.is_some_and(|most| registry.live() >= most) {
+                    return Poll::Pending;
+                }
+                listener.poll_accept(cx).map(Some)
+            });
+            match accepted.await {
+                None => break,
+                Some(Ok((stream, remote))) => {
+                    backoff.succeed();
+                    let id = (registry.next_id(), Some(remote));
+                    let driver = Driver::new(
+                        &config,
+                        Role::Acceptor,
+                        id,
+                        &clock,
+                        stream,
+                        runtime.sleep(),
+                        handler.clone(),
+                    );
+                    let membership = registry.enter(driver.peer());
+                    runtime.spawn(ConnectionTask { driver, _membership: membership });
+                }
+                Some(Err(error)) => {
+                    registry.count_accept_failure();
+                    if let Some(hook) = &on_accept_error {
+                        hook(&error);
+                    }
+                    if let Some(wait) = backoff.fail(&error) {
+                        pause(&registry, &clock, &mut sleep, wait).await;
+                    }
+                }
+            }
+        }
+        drop(listener);
+        poll_fn(|cx| {
+            registry.watch(cx.waker());
+            if registry.live() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// Waits, unless the server is told to stop meanwhile.
+async fn pause(registry: &Registry, clock: &Clock, sleep: &mut impl Sleep, wait: Duration) {
+    let until = clock.now() + wait;
+    poll_fn(|cx| {
+        registry.watch(cx.waker());
+        if registry.is_stopping() || clock.now() >= until {
+            return Poll::Ready(());
+        }
+        if sleep.poll_until(cx, until).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Whoever drops a running server wants its connections to end too.
+struct StopOnDrop(Arc<Registry>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop(CloseCode::GOING_AWAY, &CloseInfo::default());
+    }
+}
+
+impl<R: Runtime, H> fmt::Debug for Server<R, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}
+
+/// What a server spawns for each connection. It ends when the connection has ended.
+#[derive(Debug)]
+pub struct ConnectionTask<R: Runtime, H: Handler> {
+    driver: Driver<R::Stream, R::Sleep, H>,
+    _membership: Membership,
+}
+
+impl<R: Runtime, H: Handler> Future for ConnectionTask<R, H> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.driver).poll(cx).map(drop)
+    }
+}
+
+impl<R: Runtime, H: Handler> Unpin for ConnectionTask<R, H> {}
+
+/// Configures a server.
+pub struct ServerBuilder<R, H> {
+    runtime: R,
+    handler: H,
+    config: Config,
+    max_connections: Option<usize>,
+    on_accept_error: Option<ErrorHook>,
+}
+
+impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
+    /// Limits and times of each connection. Default: [`Config::default`].
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Most connections at a time; `None` (default) is no limit. Further ones wait in the system's queue until one ends.
+    pub fn max_connections(mut self, most: Option<usize>) -> Self {
+        self.max_connections = most;
+        self
+    }
+
+    /// Is told of each failure to accept a connection. Default: they are only counted.
+    pub fn on_accept_error(mut self, hook: impl Fn(&io::Error) + Send + Sync + 'static) -> Self {
+        self.on_accept_error = Some(Box::new(hook));
+        self
+    }
+
+    /// Runs on this runtime in place of its default.
+    pub fn runtime(mut self, runtime: R) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
+    /// Listens on an address.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense, or if the address cannot be resolved or listened on.
+    pub async fn bind(self, address: impl Into<Address>) -> Result<Server<R, H>, ServeError> {
+        let Self { runtime, handler, config, max_connections, on_accept_error } = self;
+        let config = config.share()?;
+        let address = address.into();
+        let (listener, local) = listen(&runtime, &address).await?;
+        let registry = Registry::new(local);
+        let handler = Arc::new(handler);
+        Ok(Server { runtime, listener, handler, config, max_connections, on_accept_error, registry })
+    }
+}
+
+/// Listens on the first of the address's meanings that allows it.
+async fn listen<R: Runtime>(
+    runtime: &R,
+    address: &Address,
+) -> Result<(R::Listener, SocketAddr), AddressError> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for candidate in address.resolve(runtime).await? {
+        match runtime
+            .bind(candidate, BACKLOG)
+            .and_then(|listener| listener.local_addr().map(|at| (listener, at)))
+        {
+            Ok(bound) => return Ok(bound),
+            Err(error) => last = error,
+        }
+    }
+    Err(AddressError::new(AddressAction::Listen, address, &last))
+}
+
+impl<R, H> fmt::Debug for ServerBuilder<R, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}

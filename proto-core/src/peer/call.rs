@@ -1,0 +1,144 @@
+//! A call as a future.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::sync::atomic::Ordering;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use super::error::CallError;
+use super::handle::Peer;
+use super::handler::Reply;
+use super::shared::{CallResult, CallerKey, Queued, Shared, Wakers, resolve};
+use crate::error::{Refusal, Refused};
+use crate::event::{Message, Timeout};
+use crate::wire::Extensions;
+
+/// A call: from [`Peer::call`]. Nothing is sent before it is polled for the first time.
+///
+/// It becomes the reply, or a [`CallError`]. An error status is an error. If there is no room or no slot for the call,
+/// it waits in line behind the calls that came before it; that time counts for its deadline.
+///
+/// # Cancel safety
+/// Dropping it gives the call up: a request that still waits is deleted, one that has been sent runs on at the peer
+/// and its reply is dropped. Nothing else on the connection is disturbed.
+#[must_use = "a call does nothing unless it is awaited"]
+pub struct Call {
+    peer: Arc<Shared>,
+    stage: Stage,
+    timeout: Timeout,
+}
+
+enum Stage {
+    New(Result<Message, Refused>),
+    /// Waits for its turn, or for its outcome.
+    Under(CallerKey),
+    Done,
+}
+
+impl Call {
+    pub(super) fn new(peer: &Peer, message: Result<Message, Refused>) -> Self {
+        Self { peer: peer.shared().clone(), stage: Stage::New(message), timeout: Timeout::Default }
+    }
+
+    /// Waits at most this long, in place of [`Config::call_timeout`](crate::Config::call_timeout).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Timeout::After(timeout);
+        self
+    }
+
+    /// Waits for as long as the connection lives.
+    pub fn no_timeout(mut self) -> Self {
+        self.timeout = Timeout::Never;
+        self
+    }
+
+    /// Says more than route and body. A route's name is part of the extensions: what is given here replaces it.
+    pub fn extensions(mut self, extensions: Extensions) -> Self {
+        if let Stage::New(Ok(message)) = &mut self.stage {
+            message.extensions = extensions;
+        }
+        self
+    }
+
+    fn start(&mut self, message: Message, cx: &Context<'_>) -> Poll<CallResult> {
+        let (waker, timeout) = (cx.waker(), self.timeout);
+        let ticket = self.peer.tickets.fetch_add(1, Ordering::Relaxed);
+        let entered = self.peer.with(|state, now, _| {
+            let deadline = resolve(timeout, state.connection.config().call_timeout).map(|after| now + after);
+            let refused = if state.callers.is_line() {
+                Refused { refusal: Refusal::Full, message }
+            } else {
+                match state.connection.call(now, message, timeout) {
+                    Ok(call) => return Ok(state.callers.add_accepted(ticket, call, waker.clone())),
+                    Err(refused) => refused,
+                }
+            };
+            match refused.refusal {
+                Refusal::Full | Refusal::NoSlot => {
+                    let queued = Queued { message: refused.message, deadline };
+                    Ok(state.callers.add_in_line(ticket, queued, waker.clone()))
+                }
+                _ => Err(state.refuse(refused)),
+            }
+        });
+        match entered {
+            Ok(key) => {
+                self.stage = Stage::Under(key);
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl Future for Call {
+    type Output = Result<Reply, CallError>;
+
+    /// # Panics
+    /// When polled again after it was ready, as futures may.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match core::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::New(Ok(message)) => self.start(message, cx),
+            Stage::New(Err(refused)) => Poll::Ready(Err(refused.into())),
+            Stage::Under(key) => {
+                let mut wakers = Wakers::default();
+                let result = self.peer.lock().callers.poll(key, cx.waker(), &mut wakers);
+                match result {
+                    Some(result) => Poll::Ready(result),
+                    None => {
+                        self.stage = Stage::Under(key);
+                        Poll::Pending
+                    }
+                }
+            }
+            Stage::Done => panic!("a call was polled after it had ended"),
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Stage::Under(key) = self.stage {
+            let left = self.peer.with(|state, now, _| {
+                let (call, left) = state.callers.leave(key);
+                if let Some(call) = call {
+                    state.connection.cancel(now, call);
+                }
+                left
+            });
+            drop(left);
+        }
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("peer", &self.peer.id)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}

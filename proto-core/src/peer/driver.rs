@@ -1,0 +1,376 @@
+//! The future that moves bytes between a transport, a connection and a handler.
+//!
+//! A turn: read once, sort the events, let handlers work, write what there is. Turns follow one another while something
+//! moves, up to a limit, so that other tasks get theirs. Timers come last, when all available input has been
+//! taken; and the clock decides, not the timer that woke the task.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::Future;
+use core::net::SocketAddr;
+use core::panic::AssertUnwindSafe;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io::{self, ErrorKind, IoSlice};
+use std::panic::catch_unwind;
+
+use super::clock::Clock;
+use super::handle::Peer;
+use super::handler::{Handler, Push, Refuse, Request};
+use super::io::{Io, Sleep};
+use super::shared::Wakers;
+use super::work::{Done, Work};
+use crate::config::SharedConfig;
+use crate::connection::{Connection, Role};
+use crate::error::CloseReason;
+use crate::event::Event;
+use crate::time::Instant;
+use crate::wire::{CloseCode, Extensions, StatusCode};
+
+/// Turns before other tasks get theirs.
+const TURNS: usize = 16;
+/// Writes of one turn.
+const WRITES: usize = 8;
+/// Chunks of one vectored write.
+const CHUNKS: usize = 32;
+
+/// Drives one connection until it has ended: spawn it, or poll it beside other work.
+///
+/// It is generic over the concrete types of everything, so that it is `Send` exactly if they are.
+///
+/// # Cancel safety
+/// Dropping it ends the connection at once, and whoever waits for a call is told so.
+#[must_use = "nothing happens on a connection unless its driver is polled"]
+pub struct Driver<I, S, H: Handler> {
+    peer: Peer,
+    io: I,
+    sleep: S,
+    handler: Arc<H>,
+    work: Work<H>,
+    inbox: VecDeque<Event>,
+    /// The handler has been told of the connection, and wants to hear of its end.
+    introduced: bool,
+    /// The transport would not take more, or give more, when it was last asked.
+    write_blocked: bool,
+    read_blocked: bool,
+    shut_down: bool,
+    /// What the timer was last set for.
+    armed: Option<Instant>,
+}
+
+// Nothing in it is ever pinned in place: handlers' futures are boxed.
+impl<I, S, H: Handler> Unpin for Driver<I, S, H> {}
+
+impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
+    /// A connection on a byte stream that has just been opened, and what drives it.
+    pub fn new(
+        config: &SharedConfig,
+        role: Role,
+        (id, remote): (u64, Option<SocketAddr>),
+        clock: &Clock,
+        io: I,
+        sleep: S,
+        handler: Arc<H>,
+    ) -> Self {
+        let connection = Connection::new(config, role, clock.now());
+        Self {
+            peer: Peer::new(id, remote, clock.clone(), connection),
+            io,
+            sleep,
+            handler,
+            work: Work::new(),
+            inbox: VecDeque::new(),
+            introduced: false,
+            write_blocked: false,
+            read_blocked: false,
+            shut_down: false,
+            armed: None,
+        }
+    }
+
+    /// The handle of the connection.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    fn now(&self) -> Instant {
+        self.peer.shared().clock.now()
+    }
+
+    /// Reads once. Says whether anything came.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        let Self { peer, io, .. } = self;
+        let shared = peer.shared();
+        if !shared.lock().connection.wants_read() {
+            self.read_blocked = true;
+            return false;
+        }
+        let mut lent = false;
+        let polled = io.poll_read(cx, &mut |bytes| {
+            lent = true;
+            shared.lock().connection.handle_input(shared.clock.now(), bytes);
+        });
+        self.read_blocked = polled.is_pending();
+        let now = shared.clock.now();
+        match polled {
+            Poll::Pending => {}
+            Poll::Ready(Ok(_)) if lent => {}
+            Poll::Ready(Ok(_)) => shared.lock().connection.handle_eof(now),
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+            Poll::Ready(Err(error)) => {
+                shared.lock().connection.handle_transport_error(now, error.kind().into());
+            }
+        }
+        !self.read_blocked
+    }
+
+    /// Takes what has happened on the connection, and gives it to whom it concerns.
+    fn sort(&mut self, now: Instant) {
+        let mut wakers = Wakers::default();
+        self.peer.shared().lock().sort_events(now, &mut self.inbox, &mut wakers);
+        wakers.wake();
+    }
+
+    /// Gives events to the handler, and the handlers' results to the connection. Says whether there were any.
+    fn serve(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while let Some(event) = self.inbox.pop_front() {
+            moved = true;
+            if let Some(done) = self.handle(cx, event) {
+                self.finish(done);
+            }
+        }
+        while let Some(done) = self.work.poll_next(cx) {
+            moved = true;
+            self.finish(done);
+        }
+        moved
+    }
+
+    /// Starts a handler for an event; gives what it came to if it did not wait.
+    fn handle(&mut self, cx: &mut Context<'_>, event: Event) -> Option<Done> {
+        let Self { peer, handler, work, .. } = self;
+        // A handler that panics before it returns its future fails like one whose future panics.
+        match event {
+            Event::Request { id, deadline, message } => {
+                let request = Request::new(deadline, message);
+                match catch_unwind(AssertUnwindSafe(|| handler.request(peer.clone(), request))) {
+                    Ok(future) => work.start_request(cx, id, future),
+                    Err(_) => Some(Done::Replied(id, Err(StatusCode::HANDLER_FAILED.into()))),
+                }
+            }
+            Event::Push { token, message } => {
+                match catch_unwind(AssertUnwindSafe(|| handler.push(peer.clone(), Push::new(message)))) {
+                    Ok(future) => work.start_push(cx, token, future),
+                    Err(_) => Some(Done::Released(token)),
+                }
+            }
+            Event::Hello(hello) => {
+                match catch_unwind(AssertUnwindSafe(|| handler.open(peer.clone(), *hello))) {
+                    Ok(future) => work.start_open(cx, future),
+                    Err(_) => Some(Done::Opened(Err(Refuse::new(CloseCode::INTERNAL, "the server failed")))),
+                }
+            }
+            Event::Open(_) => {
+                self.introduced = true;
+                None
+            }
+            Event::Closed(_) | Event::Ended { .. } | Event::Writable => None,
+        }
+    }
+
+    /// Applies what a handler came to.
+    fn finish(&self, done: Done) {
+        let now = self.now();
+        let mut state = self.peer.shared().lock();
+        let connection = &mut state.connection;
+        match done {
+            Done::Replied(id, Ok(reply)) => {
+                // What cannot be sent has been answered with a status in its place.
+                let _ = connection.reply(now, id, StatusCode::OK, reply.extensions, reply.body);
+            }
+            Done::Replied(id, Err(status)) => {
+                let code = if status.code.is_ok() { StatusCode::HANDLER_FAILED } else { status.code };
+                let _ = connection.reply(now, id, code, Extensions::none(), status.body);
+            }
+            Done::Released(token) => connection.release(now, token),
+            Done::Opened(Ok(())) => connection.accept(now),
+            Done::Opened(Err(Refuse { code, info })) => connection.refuse(now, code, info),
+        }
+    }
+
+    /// Writes until there is nothing left or the transport takes no more. Says whether anything was written.
+    fn write(&mut self, cx: &mut Context<'_>) -> bool {
+        let Self { peer, io, .. } = self;
+        let shared = peer.shared();
+        let mut state = shared.lock();
+        let mut moved = false;
+        self.write_blocked = false;
+        for _ in 0..WRITES {
+            if state.connection.transmit_len() == 0 {
+                break;
+            }
+            let mut slices = [IoSlice::new(&[]); CHUNKS];
+            let mut filled = 0;
+            for (slice, chunk) in slices.iter_mut().zip(state.connection.transmit()) {
+                *slice = IoSlice::new(chunk);
+                filled += 1;
+            }
+            let written = match io.poll_write(cx, &slices[..filled]) {
+                Poll::Pending => {
+                    self.write_blocked = true;
+                    return moved;
+                }
+                Poll::Ready(Ok(0)) => Err(io::Error::from(ErrorKind::WriteZero)),
+                Poll::Ready(result) => result,
+            };
+            let now = shared.clock.now();
+            match written {
+                Ok(n) => state.connection.advance_transmit(now, n),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => state.connection.handle_transport_error(now, error.kind().into()),
+            }
+            moved = true;
+        }
+        if state.connection.wants_shutdown() && !self.shut_down {
+            match io.poll_shutdown(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.shut_down = true,
+                Poll::Ready(Err(error)) => {
+                    self.shut_down = true;
+                    state.connection.handle_transport_error(shared.clock.now(), error.kind().into());
+                }
+            }
+        }
+        moved
+    }
+
+    /// Lets the time act, and arranges to be woken when it next matters. Says whether anything was due.
+    fn tick(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut acted = false;
+        loop {
+            let now = self.now();
+            let mut wakers = Wakers::default();
+            let deadline = {
+                let mut state = self.peer.shared().lock();
+                if state.next_deadline().is_some_and(|at| at <= now) {
+                    state.handle_timeout(now, &mut wakers);
+                    acted = true;
+                }
+                state.next_deadline()
+            };
+            wakers.wake();
+            self.armed = deadline;
+            match deadline {
+                None => return acted,
+                Some(at) => {
+                    if self.sleep.poll_until(cx, at).is_pending() {
+                        return acted;
+                    }
+                    // A timer that is early is asked again, with the clock's time in between.
+                    if self.now() < at {
+                        cx.waker().wake_by_ref();
+                        return acted;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes to rest if there is nothing to do, and says so.
+    fn park(&mut self, cx: &Context<'_>) -> bool {
+        let mut retired = None;
+        let parked = {
+            let mut state = self.peer.shared().lock();
+            let connection = &state.connection;
+            let idle = !connection.has_events()
+                && (connection.transmit_len() == 0 || self.write_blocked)
+                && (!connection.wants_shutdown() || self.shut_down || connection.transmit_len() > 0)
+                && state.next_deadline() == self.armed;
+            if idle {
+                retired = state.driver.replace(cx.waker().clone());
+            }
+            idle
+        };
+        drop(retired);
+        if parked {
+            self.work.rest();
+            self.inbox = VecDeque::new();
+        }
+        parked
+    }
+
+    /// The end, if it has come and everybody has heard of it.
+    fn ended(&mut self) -> Option<CloseReason> {
+        let reason = {
+            let state = self.peer.shared().lock();
+            if !state.connection.is_closed() || state.connection.has_events() {
+                return None;
+            }
+            state.connection.close_reason().cloned()?
+        };
+        self.say_goodbye(&reason);
+        Some(reason)
+    }
+}
+
+impl<I, S, H: Handler> Driver<I, S, H> {
+    /// Drops the handlers that still wait, and tells the application, once.
+    fn say_goodbye(&mut self, reason: &CloseReason) {
+        self.work = Work::new();
+        if core::mem::take(&mut self.introduced) {
+            let Self { peer, handler, .. } = self;
+            // The connection has ended whatever the handler makes of it.
+            drop(catch_unwind(AssertUnwindSafe(|| handler.close(peer, reason))));
+        }
+    }
+}
+
+impl<I: Io, S: Sleep, H: Handler> Future for Driver<I, S, H> {
+    type Output = CloseReason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let this = &mut *self;
+        for _ in 0..TURNS {
+            let mut moved = this.read(cx);
+            let now = this.now();
+            this.sort(now);
+            moved |= this.serve(cx);
+            moved |= this.write(cx);
+            if this.read_blocked {
+                moved |= this.tick(cx);
+            }
+            if !moved {
+                if let Some(reason) = this.ended() {
+                    return Poll::Ready(reason);
+                }
+                if this.park(cx) {
+                    return Poll::Pending;
+                }
+            }
+        }
+        this.tick(cx);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<I, S, H: Handler> Drop for Driver<I, S, H> {
+    fn drop(&mut self) {
+        let shared = self.peer.shared();
+        let now = shared.clock.now();
+        let mut wakers = Wakers::default();
+        shared.lock().abandon(now, &mut wakers);
+        wakers.wake();
+        if let Some(reason) = self.peer.close_reason() {
+            self.say_goodbye(&reason);
+        }
+    }
+}
+
+impl<I, S, H: Handler> fmt::Debug for Driver<I, S, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}

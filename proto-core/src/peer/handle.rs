@@ -1,0 +1,217 @@
+//! The handle of one connection.
+
+use alloc::sync::Arc;
+use core::any::Any;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::sync::atomic::AtomicU64;
+use core::task::Poll;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+
+use super::call::Call;
+use super::clock::Clock;
+use super::shared::{Shared, State};
+use crate::connection::{Connection, Counters};
+use crate::error::{CloseReason, Refusal, Refused};
+use crate::event::{Message, Route};
+use crate::wire::{CloseCode, CloseInfo};
+
+/// One end of a connection, to call and to push from. Both ends have the same one.
+///
+/// Cloning it is cheap, and all clones mean the same connection. It can be used from any thread and any task, whatever
+/// runtime drives the connection.
+#[derive(Clone)]
+pub struct Peer(Arc<Shared>);
+
+impl Peer {
+    pub(super) fn new(id: u64, remote: Option<SocketAddr>, clock: Clock, connection: Connection) -> Self {
+        let state = Mutex::new(State::new(connection));
+        Self(Arc::new(Shared { id, remote, clock, state, tickets: AtomicU64::new(0) }))
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
+    /// Which connection this is: no two of one server have the same number.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Where the other end is, if the transport has such addresses.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.0.remote
+    }
+
+    /// Calls the other end: `peer.call("echo", "hello").await`. Options are set on the [`Call`] before it is awaited.
+    ///
+    /// A route's name that is empty or longer than 255 bytes is [`Refusal::BadRoute`] when awaited.
+    pub fn call<'a>(&self, route: impl Into<Route<'a>>, body: impl Into<Bytes>) -> Call {
+        Call::new(self, message(route.into(), body.into()))
+    }
+
+    /// Calls the other end with a message that was put together before.
+    pub fn call_message(&self, message: Message) -> Call {
+        Call::new(self, Ok(message))
+    }
+
+    /// Sends a message that wants no answer, at once.
+    ///
+    /// # Errors
+    /// The message comes back if there is no room for it ([`Refusal::Full`]), if it is too long, or if the connection is not
+    /// open. [`pushed`](Self::pushed) waits for room.
+    pub fn push<'a>(&self, route: impl Into<Route<'a>>, body: impl Into<Bytes>) -> Result<(), Refused> {
+        self.push_message(message(route.into(), body.into())?)
+    }
+
+    /// Sends a message that was put together before and wants no answer, at once.
+    ///
+    /// # Errors
+    /// As for [`push`](Self::push).
+    pub fn push_message(&self, message: Message) -> Result<(), Refused> {
+        self.0.with(|state, now, _| state.connection.push(now, message))
+    }
+
+    /// Sends a message that wants no answer as soon as there is room for it. Several that wait get room in no
+    /// particular order.
+    ///
+    /// # Errors
+    /// The message comes back if it is too long or if the connection is not open.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before it is ready drops the message unsent.
+    pub async fn pushed(&self, message: Message) -> Result<(), Refused> {
+        let mut waiting = Some(message);
+        poll_fn(|cx| {
+            let Some(message) = waiting.take() else { return Poll::Ready(Ok(())) };
+            self.0.with(|state, now, _| match state.connection.push(now, message) {
+                Err(Refused { refusal: Refusal::Full, message }) => {
+                    waiting = Some(message);
+                    state.watchers.push(cx.waker().clone());
+                    Poll::Pending
+                }
+                result => Poll::Ready(result),
+            })
+        })
+        .await
+    }
+
+    /// Closes: what was accepted is sent, then both sides part. Returns at once; [`closed`](Self::closed) waits.
+    pub fn close(&self, code: CloseCode, info: CloseInfo) {
+        self.0.with(|state, now, _| state.connection.close(now, code, info));
+    }
+
+    /// Ends the connection at once; what was waiting is lost.
+    pub fn abort(&self, code: CloseCode) {
+        self.0.with(|state, now, _| state.connection.abort(now, code));
+    }
+
+    /// Waits until the connection has ended, and says why.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
+        self.watch(|connection| connection.close_reason().filter(|_| connection.is_closed()).cloned())
+    }
+
+    /// Waits until the connection is open.
+    ///
+    /// # Errors
+    /// Why it has ended or is ending instead.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub fn opened(&self) -> impl Future<Output = Result<(), CloseReason>> + Send + 'static {
+        self.watch(|connection| match connection.close_reason() {
+            Some(reason) => Some(Err(reason.clone())),
+            None => connection.is_open().then_some(Ok(())),
+        })
+    }
+
+    fn watch<T>(
+        &self,
+        look: impl Fn(&Connection) -> Option<T> + Send + 'static,
+    ) -> impl Future<Output = T> + Send + 'static
+    where
+        T: Send + 'static,
+    {
+        let shared = self.0.clone();
+        poll_fn(move |cx| {
+            let mut state = shared.lock();
+            match look(&state.connection) {
+                Some(seen) => Poll::Ready(seen),
+                None => {
+                    state.watchers.push(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+    }
+
+    /// Whether calls and pushes are accepted: the handshake is over and nothing has begun to end.
+    pub fn is_open(&self) -> bool {
+        self.0.lock().connection.is_open()
+    }
+
+    /// Why the connection ended, or is ending; `None` while it is not.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.0.lock().connection.close_reason().cloned()
+    }
+
+    /// What has been counted since the start.
+    pub fn counters(&self) -> Counters {
+        *self.0.lock().connection.counters()
+    }
+
+    /// Bytes that the connection holds in memory beside itself; see [`Connection::held_bytes`].
+    pub fn held_bytes(&self) -> usize {
+        self.0.lock().connection.held_bytes()
+    }
+
+    /// Calls of this end that hold a slot.
+    pub fn calls_in_flight(&self) -> usize {
+        self.0.lock().connection.calls_in_flight()
+    }
+
+    /// Keeps a value with the connection, in place of one of the same type.
+    ///
+    /// ```no_run
+    /// # fn example(peer: &proto_core::peer::Peer) {
+    /// struct User(String);
+    /// peer.set(User("ada".into()));
+    /// assert_eq!(peer.attribute::<User>().unwrap().0, "ada");
+    /// # }
+    /// ```
+    pub fn set<T: Any + Send + Sync>(&self, value: T) {
+        let replaced = self.0.lock().attributes.insert(Arc::new(value));
+        drop(replaced);
+    }
+
+    /// The value of this type that was kept with the connection.
+    pub fn attribute<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.0.lock().attributes.value()
+    }
+}
+
+fn message(route: Route<'_>, body: Bytes) -> Result<Message, Refused> {
+    match route {
+        Route::Number(number) => Ok(Message::new(number, body)),
+        Route::Name(name) => {
+            // A body is shared, not copied, by cloning it.
+            Message::named(name, body.clone())
+                .map_err(|_| Refused { refusal: Refusal::BadRoute, message: Message::new(0, body) })
+        }
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("id", &self.id())
+            .field("remote", &self.remote_addr())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,336 @@
+//! What answers the peer: a [`Handler`], usually put together from closures.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::{Future, Ready, ready};
+
+use bytes::Bytes;
+
+use super::error::Status;
+use super::handle::Peer;
+use crate::error::CloseReason;
+use crate::event::{Message, Route};
+use crate::time::Instant;
+use crate::wire::{CloseCode, CloseInfo, Extensions, Hello, StatusCode};
+
+/// Answers what the peer asks, and hears what it says.
+///
+/// One handler serves many connections. Its futures run inside the connection's driver: the first poll happens where
+/// the request was read, so a handler that does not wait costs no task. Requests and pushes of one connection start in the
+/// order in which they came, then run side by side, and replies may overtake each other. A handler that panics fails its own call
+/// only (`HANDLER_FAILED`). One that computes for long without waiting holds up its connection.
+///
+/// [`on_request`] makes a handler from a closure; implement the trait by hand to keep state in a type of your own.
+pub trait Handler: 'static {
+    /// What [`request`](Self::request) returns.
+    type Request: Future<Output = Result<Reply, Status>> + 'static;
+    /// What [`push`](Self::push) returns.
+    type Push: Future<Output = ()> + 'static;
+    /// What [`open`](Self::open) returns.
+    type Open: Future<Output = Result<(), Refuse>> + 'static;
+
+    /// Answers a call. The future is dropped if the connection ends first.
+    fn request(&self, peer: Peer, request: Request) -> Self::Request;
+
+    /// Takes a push. The peer's credit returns when the future ends.
+    fn push(&self, peer: Peer, push: Push) -> Self::Push;
+
+    /// Acceptor: decides on a dialer. The time for the handshake goes on.
+    fn open(&self, peer: Peer, hello: Hello) -> Self::Open;
+
+    /// An opened connection has ended. Called once, last, for each connection that was let in.
+    fn close(&self, peer: &Peer, reason: &CloseReason);
+}
+
+/// A call that came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Request {
+    /// When the caller stops waiting, by the clock of this connection; `None` means never.
+    pub deadline: Option<Instant>,
+    /// What else the caller says.
+    pub extensions: Extensions,
+    /// The body.
+    pub body: Bytes,
+    number: u32,
+}
+
+impl Request {
+    pub(super) fn new(deadline: Option<Instant>, message: Message) -> Self {
+        let Message { number, extensions, body } = message;
+        Self { deadline, extensions, body, number }
+    }
+
+    /// Where it goes.
+    pub fn route(&self) -> Route<'_> {
+        Route::of(&self.extensions, self.number)
+    }
+}
+
+/// A push that came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Push {
+    /// What else the sender says.
+    pub extensions: Extensions,
+    /// The body.
+    pub body: Bytes,
+    number: u32,
+}
+
+impl Push {
+    pub(super) fn new(message: Message) -> Self {
+        let Message { number, extensions, body } = message;
+        Self { extensions, body, number }
+    }
+
+    /// Where it goes.
+    pub fn route(&self) -> Route<'_> {
+        Route::of(&self.extensions, self.number)
+    }
+}
+
+/// A successful answer. Bytes and texts become one with `into()`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reply {
+    /// What is said beside the body.
+    pub extensions: Extensions,
+    /// The result.
+    pub body: Bytes,
+}
+
+macro_rules! replies_from {
+    ($($body:ty),*) => {
+        $(impl From<$body> for Reply {
+            fn from(body: $body) -> Self {
+                Self { extensions: Extensions::none(), body: body.into() }
+            }
+        })*
+    };
+}
+
+replies_from!(Bytes, Vec<u8>, String, &'static [u8], &'static str);
+
+/// Sends a dialer away, with what it is told.
+///
+/// ```
+/// use proto_core::CloseCode;
+/// use proto_core::peer::Refuse;
+///
+/// let refuse = Refuse::new(CloseCode::BAD_CREDENTIALS, "unknown token");
+/// assert_eq!(refuse.code, CloseCode::BAD_CREDENTIALS);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refuse {
+    /// Why.
+    pub code: CloseCode,
+    /// What else may help.
+    pub info: CloseInfo,
+}
+
+impl Refuse {
+    /// A refusal with words for people.
+    pub fn new(code: CloseCode, text: &str) -> Self {
+        Self { code, info: CloseInfo::with_text(text) }
+    }
+}
+
+/// A handler that lets everybody in, knows no route and drops every push: for clients that only call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHandler;
+
+impl Handler for NoHandler {
+    type Request = Ready<Result<Reply, Status>>;
+    type Push = Ready<()>;
+    type Open = Ready<Result<(), Refuse>>;
+
+    fn request(&self, _: Peer, _: Request) -> Self::Request {
+        ready(Err(StatusCode::UNKNOWN_ROUTE.into()))
+    }
+
+    fn push(&self, _: Peer, _: Push) -> Self::Push {
+        ready(())
+    }
+
+    fn open(&self, _: Peer, _: Hello) -> Self::Open {
+        ready(Ok(()))
+    }
+
+    fn close(&self, _: &Peer, _: &CloseReason) {}
+}
+
+/// A handler whose parts are closures; what has none behaves like [`NoHandler`].
+#[derive(Clone, Copy, Default)]
+pub struct Handlers<R = NoHandler, P = NoHandler, O = NoHandler, C = NoHandler> {
+    request: R,
+    push: P,
+    open: O,
+    close: C,
+}
+
+/// A handler that answers calls with this closure.
+///
+/// ```
+/// use proto_core::StatusCode;
+/// use proto_core::peer::{Handlers, Reply, Status, on_request};
+/// use proto_core::Route;
+///
+/// let handler = on_request(|peer, request| async move {
+///     match request.route() {
+///         Route::Name("echo") => Ok(request.body.into()),
+///         Route::Name("who") => Ok(Reply::from(format!("you are peer {}", peer.id()))),
+///         _ => Err(Status::from(StatusCode::UNKNOWN_ROUTE)),
+///     }
+/// })
+/// .on_push(|_peer, push| async move { println!("{} says {:?}", push.route(), push.body) });
+/// ```
+pub fn on_request<F, T>(request: F) -> Handlers<F>
+where
+    F: Fn(Peer, Request) -> T + 'static,
+    T: Future<Output = Result<Reply, Status>> + 'static,
+{
+    Handlers { request, push: NoHandler, open: NoHandler, close: NoHandler }
+}
+
+/// A handler that takes pushes with this closure.
+pub fn on_push<F, T>(push: F) -> Handlers<NoHandler, F>
+where
+    F: Fn(Peer, Push) -> T + 'static,
+    T: Future<Output = ()> + 'static,
+{
+    Handlers { request: NoHandler, push, open: NoHandler, close: NoHandler }
+}
+
+impl<R, P, O, C> Handlers<R, P, O, C> {
+    /// Answers calls with this closure.
+    pub fn on_request<F, T>(self, request: F) -> Handlers<F, P, O, C>
+    where
+        F: Fn(Peer, Request) -> T + 'static,
+        T: Future<Output = Result<Reply, Status>> + 'static,
+    {
+        let Self { push, open, close, .. } = self;
+        Handlers { request, push, open, close }
+    }
+
+    /// Takes pushes with this closure.
+    pub fn on_push<F, T>(self, push: F) -> Handlers<R, F, O, C>
+    where
+        F: Fn(Peer, Push) -> T + 'static,
+        T: Future<Output = ()> + 'static,
+    {
+        let Self { request, open, close, .. } = self;
+        Handlers { request, push, open, close }
+    }
+
+    /// Decides with this closure who is let in.
+    pub fn on_open<F, T>(self, open: F) -> Handlers<R, P, F, C>
+    where
+        F: Fn(Peer, Hello) -> T + 'static,
+        T: Future<Output = Result<(), Refuse>> + 'static,
+    {
+        let Self { request, push, close, .. } = self;
+        Handlers { request, push, open, close }
+    }
+
+    /// Hears with this closure that a connection has ended.
+    pub fn on_close<F>(self, close: F) -> Handlers<R, P, O, F>
+    where
+        F: Fn(&Peer, &CloseReason) + 'static,
+    {
+        let Self { request, push, open, .. } = self;
+        Handlers { request, push, open, close }
+    }
+}
+
+impl<R: OnRequest, P: OnPush, O: OnOpen, C: OnClose> Handler for Handlers<R, P, O, C> {
+    type Request = R::Future;
+    type Push = P::Future;
+    type Open = O::Future;
+
+    fn request(&self, peer: Peer, request: Request) -> Self::Request {
+        self.request.on_request(peer, request)
+    }
+
+    fn push(&self, peer: Peer, push: Push) -> Self::Push {
+        self.push.on_push(peer, push)
+    }
+
+    fn open(&self, peer: Peer, hello: Hello) -> Self::Open {
+        self.open.on_open(peer, hello)
+    }
+
+    fn close(&self, peer: &Peer, reason: &CloseReason) {
+        self.close.on_close(peer, reason);
+    }
+}
+
+impl<R, P, O, C> fmt::Debug for Handlers<R, P, O, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handlers").finish_non_exhaustive()
+    }
+}
+
+macro_rules! part {
+    ($(#[$doc:meta])* $part:ident, $method:ident, $hook:ident, $argument:ty => $output:ty) => {
+        $(#[$doc])*
+        pub trait $part: 'static {
+            /// What it returns.
+            type Future: Future<Output = $output> + 'static;
+
+            /// Does its part.
+            fn $method(&self, peer: Peer, argument: $argument) -> Self::Future;
+        }
+
+        impl<F, T> $part for F
+        where
+            F: Fn(Peer, $argument) -> T + 'static,
+            T: Future<Output = $output> + 'static,
+        {
+            type Future = T;
+
+            fn $method(&self, peer: Peer, argument: $argument) -> T {
+                self(peer, argument)
+            }
+        }
+
+        impl $part for NoHandler {
+            type Future = Ready<$output>;
+
+            fn $method(&self, peer: Peer, argument: $argument) -> Self::Future {
+                self.$hook(peer, argument)
+            }
+        }
+    };
+}
+
+part! {
+    /// The part of [`Handlers`] that answers calls: a closure.
+    OnRequest, on_request, request, Request => Result<Reply, Status>
+}
+part! {
+    /// The part of [`Handlers`] that takes pushes: a closure.
+    OnPush, on_push, push, Push => ()
+}
+part! {
+    /// The part of [`Handlers`] that lets dialers in: a closure.
+    OnOpen, on_open, open, Hello => Result<(), Refuse>
+}
+
+/// The part of [`Handlers`] that hears of the end: a closure.
+pub trait OnClose: 'static {
+    /// Does its part.
+    fn on_close(&self, peer: &Peer, reason: &CloseReason);
+}
+
+impl<F: Fn(&Peer, &CloseReason) + 'static> OnClose for F {
+    fn on_close(&self, peer: &Peer, reason: &CloseReason) {
+        self(peer, reason);
+    }
+}
+
+impl OnClose for NoHandler {
+    fn on_close(&self, _: &Peer, _: &CloseReason) {}
+}

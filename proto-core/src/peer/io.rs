@@ -1,0 +1,42 @@
+//! What a driver needs of a runtime: a byte stream, and to be woken at a time.
+
+use core::task::{Context, Poll};
+use std::io::{IoSlice, Result};
+
+use crate::time::Instant;
+
+/// A byte stream that both sides can shut down separately.
+///
+/// No bound asks for `Send`: a stream may belong to its thread.
+pub trait Io {
+    /// Reads once, into memory of the implementation's choice, and lends what was read to `sink`.
+    ///
+    /// Memory may be shared by all streams of a thread, since it is lent only for the call: so an idle connection holds
+    /// none. `Ready(Ok(0))`, without a call of `sink`, is the end of the stream.
+    ///
+    /// # Errors
+    /// If the stream broke.
+    fn poll_read(&mut self, cx: &mut Context<'_>, sink: &mut dyn FnMut(&mut [u8])) -> Poll<Result<usize>>;
+
+    /// Writes some of these chunks, in order, and says how many bytes. An implementation that cannot write several at
+    /// once may write the first only.
+    ///
+    /// # Errors
+    /// If the stream broke. `Ready(Ok(0))` counts as broken too.
+    fn poll_write(&mut self, cx: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<Result<usize>>;
+
+    /// Ends writing, so that the peer reads the end of the stream after all that was written. Reading goes on.
+    ///
+    /// # Errors
+    /// If the stream broke.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
+}
+
+/// Wakes a task at a time.
+pub trait Sleep {
+    /// Ready when `at` has come. Until then the task of `cx` is woken at or after that time.
+    ///
+    /// The driver asks on each of its turns, mostly for the same instant: arming a timer again is worth it only when
+    /// `at` has changed. Being ready early does no harm, since the driver trusts its clock alone.
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
+}

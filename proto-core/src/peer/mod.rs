@@ -1,0 +1,34 @@
+//! A connection shared between the tasks that use it and the one that drives it.
+//!
+//! [`Peer`] is the handle: a cheap clone, the same on both ends, from which calls and pushes go out. [`Handler`]
+//! answers what comes in. [`Driver`] is the future that moves bytes between a transport ([`Io`]), the
+//! [`Connection`](crate::Connection) and both of them. All of it needs no runtime: an adapter supplies the transport,
+//! a [`Sleep`] and a [`Clock`], and something that polls the driver.
+//!
+//! One mutex guards one connection. It is held briefly, never while waiting, and nobody's waker is woken and nobody's
+//! value dropped under it.
+
+mod attributes;
+mod call;
+mod clock;
+mod driver;
+mod error;
+mod handle;
+mod handler;
+mod io;
+mod shared;
+mod work;
+
+pub use self::call::Call;
+pub use self::clock::Clock;
+pub use self::driver::Driver;
+pub use self::error::{CallError, Status};
+pub use self::handle::Peer;
+pub use self::handler::{
+    Handler, Handlers, NoHandler, OnClose, OnOpen, OnPush, OnRequest, Push, Refuse, Reply, Request, on_push,
+    on_request,
+};
+pub use self::io::{Io, Sleep};
+
+#[cfg(test)]
+mod tests;
