@@ -1,0 +1,172 @@
+//! Longwire on [tokio].
+//!
+//! Longwire is for long-lived connections: one TCP connection that both sides keep open and use for calls in both
+//! directions, pushes and broadcast. This crate drives it on tokio and re-exports the rest: it is the only one that a
+//! user on tokio depends on.
+//!
+//! # A server
+//!
+//! ```no_run
+//! use adapter_tokio::{Route, Server, StatusCode, on_request};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let handler = on_request(|_peer, request| async move {
+//!     match request.route() {
+//!         Route::Name("echo") => Ok(request.body.into()),
+//!         _ => Err(StatusCode::UNKNOWN_ROUTE.into()),
+//!     }
+//! });
+//! let server = Server::bind("127.0.0.1:7000", handler).await?;
+//! println!("listening on {}", server.local_addr());
+//! server.serve().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A client
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = adapter_tokio::connect("127.0.0.1:7000").await?;
+//! let reply = client.call("echo", "hello").await?;
+//! assert_eq!(reply.body, "hello");
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Both ends of a connection have the same [`Peer`], so a server calls and pushes to its clients as they do to it;
+//! [`connect_with`] gives the client a handler. All of it works on either flavour of tokio's runtime. Functions that make
+//! a server or a client must be called within one.
+//!
+//! # What goes where
+//!
+//! Limits and times are in [`Config`]. What a handler is, is in [`Handler`]; how calls fail, in [`CallError`]. Heavy
+//! computation belongs into `tokio::task::spawn_blocking`, because a handler that does not wait holds up its connection.
+
+mod stream;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use proto_core::Instant;
+use proto_core::endpoint::{self, Address, ConnectError, Listener, Runtime, Spawn};
+use tokio::net::{TcpListener, TcpStream};
+
+pub use proto_core;
+pub use proto_core::bytes::{self, Bytes};
+pub use proto_core::endpoint::{AddressError, Broadcast, Client, ServeError, ServerHandle};
+pub use proto_core::peer::{
+    Call, CallError, Clock, Handler, Handlers, NoHandler, Peer, Push, Refuse, Reply, Request, Status,
+    on_push, on_request,
+};
+pub use proto_core::{
+    CloseCode, CloseInfo, CloseReason, Config, Delivery, Message, Refusal, Refused, Route, StatusCode,
+};
+
+pub use self::stream::{Sleep, Stream};
+
+/// A server on tokio.
+pub type Server<H> = endpoint::Server<Tokio, H>;
+/// Configures a server on tokio.
+pub type ServerBuilder<H> = endpoint::ServerBuilder<Tokio, H>;
+/// Configures a client on tokio.
+pub type ClientBuilder<H> = endpoint::ClientBuilder<Tokio, H>;
+
+/// Connects to a server, to call and push; what the server calls gets `UNKNOWN_ROUTE`.
+///
+/// # Errors
+/// If the address cannot be reached, or the handshake fails; the error names the address and the cause.
+///
+/// # Cancel safety
+/// Dropping the future drops the connection.
+pub async fn connect(address: impl Into<Address>) -> Result<Client, ConnectError> {
+    connect_with(address, NoHandler).await
+}
+
+/// Connects to a server, and answers what the server calls and pushes.
+///
+/// # Errors
+/// As for [`connect`].
+///
+/// # Cancel safety
+/// As for [`connect`].
+pub async fn connect_with<H>(address: impl Into<Address>, handler: H) -> Result<Client, ConnectError>
+where
+    H: Handler,
+    Tokio: Spawn<proto_core::peer::Driver<Stream, Sleep, H>>,
+{
+    client(handler).connect(address).await
+}
+
+/// A client that is configured before it connects.
+pub fn client<H: Handler>(handler: H) -> ClientBuilder<H> {
+    Client::builder(handler)
+}
+
+/// The runtime that the calling task runs on.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokio {
+    epoch: tokio::time::Instant,
+}
+
+impl Default for Tokio {
+    fn default() -> Self {
+        Self { epoch: tokio::time::Instant::now() }
+    }
+}
+
+impl Runtime for Tokio {
+    type Stream = Stream;
+    type Listener = TokioListener;
+    type Sleep = Sleep;
+
+    fn clock(&self) -> Clock {
+        let epoch = self.epoch;
+        Clock::new(move || Instant::EPOCH + epoch.elapsed())
+    }
+
+    fn sleep(&self) -> Sleep {
+        Sleep::new(self.epoch)
+    }
+
+    async fn resolve(&self, address: &str) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host(address).await?.collect())
+    }
+
+    fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<TokioListener> {
+        TcpListener::from_std(adapter_kit::listen(address, backlog)?).map(TokioListener)
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Stream> {
+        Stream::new(TcpStream::connect(address).await?)
+    }
+}
+
+/// tokio's tasks may move between threads, so what is spawned must be [`Send`].
+impl<F: Future<Output: Send> + Send + 'static> Spawn<F> for Tokio {
+    fn spawn(&self, future: F) {
+        tokio::spawn(future);
+    }
+}
+
+/// A listening TCP socket.
+#[derive(Debug)]
+pub struct TokioListener(TcpListener);
+
+impl Listener for TokioListener {
+    type Stream = Stream;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
+        self.0.poll_accept(cx).map(|accepted| {
+            let (stream, remote) = accepted?;
+            Ok((Stream::new(stream)?, remote))
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! tokio's TCP stream and timer, as the driver wants them.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use proto_core::Instant;
+use proto_core::peer::Io;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+/// A TCP connection.
+#[derive(Debug)]
+pub struct Stream(TcpStream);
+
+impl Stream {
+    /// Takes over a connection that was made by other means, and sets its options.
+    ///
+    /// # Errors
+    /// If the connection has ended already.
+    pub fn new(stream: TcpStream) -> io::Result<Self> {
+        adapter_kit::configure(&stream)?;
+        Ok(Self(stream))
+    }
+}
+
+impl Io for Stream {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_read_ready(cx))?;
+            let read: io::Result<usize> = adapter_kit::with_read_buffer(|buffer| {
+                let n = self.0.try_read(buffer)?;
+                if n > 0 {
+                    sink(&mut buffer[..n]);
+                }
+                Ok(n)
+            });
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, chunks)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// A timer that is made when it is first needed, and set again only when its time changes.
+#[derive(Debug)]
+pub struct Sleep {
+    epoch: tokio::time::Instant,
+    timer: Option<(Instant, Pin<Box<tokio::time::Sleep>>)>,
+}
+
+impl Sleep {
+    pub(crate) const fn new(epoch: tokio::time::Instant) -> Self {
+        Self { epoch, timer: None }
+    }
+}
+
+impl proto_core::peer::Sleep for Sleep {
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let epoch = self.epoch;
+        // tokio clamps what lies too far ahead, and the driver asks again when it wakes early.
+        let when = || epoch + at.saturating_since(Instant::EPOCH).min(FAR_AHEAD);
+        let (armed, timer) =
+            self.timer.get_or_insert_with(|| (at, Box::pin(tokio::time::sleep_until(when()))));
+        if *armed != at {
+            timer.as_mut().reset(when());
+            *armed = at;
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+/// A hundred years: more than that overflows the clocks of some systems.
+const FAR_AHEAD: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 24 * 3600);

@@ -1,0 +1,97 @@
+//! What every adapter wants from the standard library and none should write again: sockets with the options that
+//! long-lived connections need, and one read buffer for each thread.
+//!
+//! It knows no runtime and no protocol. It is for adapters; applications do not need it.
+
+use std::cell::Cell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+/// How long data may stay unacknowledged, or a peer's window closed, before the system gives a connection up.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much the system takes beyond what it has sent: enough to keep a fast link busy, little enough that urgent
+/// frames do not wait behind a long queue.
+const NOT_SENT_LIMIT: u32 = 128 << 10;
+/// The size of a thread's read buffer, in bytes.
+const READ_BUFFER: usize = 64 << 10;
+
+/// A listening socket, in non-blocking mode. A port that was in use a moment ago can be used again; one that is in use
+/// cannot.
+///
+/// # Errors
+/// The system's.
+pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// Sets what a long-lived connection wants: small frames leave at once, a dead path is noticed, and the system's queue
+/// stays short. Options that the system does not know are left out.
+///
+/// # Errors
+/// If even `TCP_NODELAY` cannot be set: the connection has ended already.
+pub fn configure<'s>(stream: impl Into<SockRef<'s>>) -> io::Result<()> {
+    let socket = stream.into();
+    socket.set_tcp_nodelay(true)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // Both are improvements, not needs: an old system goes on without them.
+        let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
+        let _ = socket.set_tcp_notsent_lowat(NOT_SENT_LIMIT);
+    }
+    Ok(())
+}
+
+/// Lends this thread's read buffer. All connections of a thread share it, so that idle ones hold none.
+///
+/// It is not lent twice at a time: if `read` asks again, it gets another buffer, which is dropped afterwards.
+pub fn with_read_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    thread_local!(static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
+    let mut buffer = BUFFER.take();
+    if buffer.is_empty() {
+        buffer = vec![0; READ_BUFFER];
+    }
+    let result = read(&mut buffer);
+    BUFFER.set(buffer);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpStream};
+
+    #[test]
+    fn a_port_in_use_is_refused() {
+        let first = listen((Ipv4Addr::LOCALHOST, 0).into(), 8).unwrap();
+        let again = listen(first.local_addr().unwrap(), 8);
+        assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn options_are_set() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), 8).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        configure(&stream).unwrap();
+        assert!(stream.nodelay().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+    }
+
+    #[test]
+    fn a_buffer_can_be_asked_for_while_it_is_lent() {
+        let inner = with_read_buffer(|outer| {
+            outer[0] = 1;
+            with_read_buffer(|inner| (inner.len(), inner[0]))
+        });
+        assert_eq!(inner, (READ_BUFFER, 0));
+    }
+}
