@@ -166,7 +166,13 @@ impl Listener for TokioListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
         self.0.poll_accept(cx).map(|accepted| {
             let (stream, remote) = accepted?;
-            Ok((Stream::new(stream)?, remote))
+            // A connection that has gone before it was looked at says nothing about the listener.
+            let stream = Stream::new(stream).map_err(|_| io::ErrorKind::ConnectionAborted)?;
+            Ok((stream, remote))
         })
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

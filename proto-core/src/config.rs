@@ -49,8 +49,8 @@ pub struct Config {
     /// What a dialer says of itself, for the acceptor's application to judge; at most 3,072 bytes. Default none.
     pub credentials: Bytes,
 
-    /// Bytes of own requests and pushes that may wait to be sent before further ones are refused. Replies and
-    /// control frames have room beside it. Default 2 MiB.
+    /// Bytes of own requests and pushes that may wait to be sent before further ones are refused; each counts 64 beside
+    /// its own. Replies and control frames have room beside it. Default 2 MiB.
     pub outbox_limit: usize,
     /// Bytes of own replies that may wait to be sent. The result of a call beyond it is dropped, and the caller is told
     /// `REPLY_DISCARDED`. Default 16 MiB.

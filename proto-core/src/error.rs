@@ -303,6 +303,9 @@ pub enum Delivery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// An extension that this kind of message cannot carry: a route on a reply, or an idempotency key on anything but a
+    /// request.
+    BadExtension,
     /// The route's name is empty, or has more than 255 bytes.
     BadRoute,
     /// The connection is closing or closed.
@@ -325,6 +328,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BadExtension => f.write_str("an extension does not fit this kind of message"),
             Self::BadRoute => f.write_str("a route's name has 1 to 255 bytes"),
             Self::Closed => f.write_str("the connection is closed"),
             Self::Full => f.write_str("too much waits to be sent already"),

@@ -52,6 +52,14 @@ impl Message {
         Route::of(&self.extensions, self.number)
     }
 
+    /// The code of its header: the route's number, or 0 beside a name (LW-4.8).
+    pub(crate) fn code(&self) -> u32 {
+        match self.route() {
+            Route::Name(_) => 0,
+            Route::Number(number) => number,
+        }
+    }
+
     /// Its length on the wire, as the limits count it.
     pub(crate) fn length(&self, deadline: bool) -> usize {
         self.extensions.block_len(deadline) + self.body.len()

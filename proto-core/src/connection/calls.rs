@@ -3,6 +3,7 @@
 //! A slot is a credit: it is taken when a call is accepted and free again when the call's final REPLY has arrived, or
 //! when the call is deleted before it was sent. A call that ends early for its caller keeps its slot until then.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::deadlines::Deadlines;
@@ -13,15 +14,21 @@ use crate::wire::Sequence;
 
 #[derive(Debug)]
 pub(super) struct Calls {
+    /// Nothing is held while no call is in flight.
+    table: Option<Box<Table>>,
+    /// How many slots the callee granted.
+    limit: u32,
+    /// Where a slot that has never been used starts: later than any generation that was used.
+    first_generation: u32,
+}
+
+#[derive(Debug)]
+struct Table {
     slots: Vec<Slot>,
     /// First of the list of free slots.
     free: Option<u16>,
     /// Slots that are not free.
     used: u32,
-    /// How many slots the callee granted.
-    limit: u32,
-    /// Where a slot that has never been used starts.
-    first_generation: u32,
     deadlines: Deadlines,
 }
 
@@ -38,7 +45,7 @@ enum State {
     },
     /// The REQUEST waits to be committed.
     Waiting {
-        key: Key,
+        key: Option<Key>,
         deadline: Option<Instant>,
     },
     /// The REQUEST is committed and ends at this position of the byte stream.
@@ -61,64 +68,51 @@ pub(super) enum Answered {
 /// How a call that ends early stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndedEarly {
-    /// Its REQUEST still waited there, and the slot is free again.
-    Waiting(Key),
+    /// Its REQUEST still waited there, if anywhere, and the slot is free again.
+    Waiting(Option<Key>),
     /// Its REQUEST is committed and goes out; the slot stays taken.
     Committed,
 }
 
 impl Calls {
     pub(super) const fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            free: None,
-            used: 0,
-            limit: 0,
-            first_generation: 1,
-            deadlines: Deadlines::new(),
-        }
+        Self { table: None, limit: 0, first_generation: 1 }
     }
 
     pub(super) const fn grant(&mut self, limit: u32) {
         self.limit = limit;
     }
 
-    pub(super) const fn has_free_slot(&self) -> bool {
-        self.used < self.limit
+    pub(super) fn has_free_slot(&self) -> bool {
+        self.in_flight() < self.limit as usize
     }
 
     /// Calls whose slot is taken.
-    pub(super) const fn in_flight(&self) -> usize {
-        self.used as usize
+    pub(super) fn in_flight(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| table.used as usize)
     }
 
-    /// The id that the next call will have.
-    ///
-    /// There must be a free slot.
-    pub(super) fn next_id(&self) -> Sequence {
-        match self.free {
-            Some(slot) => Sequence::call(self.slots[usize::from(slot)].generation, slot),
-            None => Sequence::call(self.first_generation, self.slots.len() as u16),
-        }
-    }
-
-    /// Takes the slot of [`next_id`](Self::next_id) for a REQUEST that waits at `key`.
-    pub(super) fn begin(&mut self, key: Key, deadline: Option<Instant>) {
-        let slot = self.next_id().slot();
-        let state = State::Waiting { key, deadline };
-        match self.slots.get_mut(usize::from(slot)) {
-            Some(entry) => {
-                if let State::Free { next } = entry.state {
-                    self.free = next;
-                }
-                entry.state = state;
-            }
-            None => self.slots.push(Slot { generation: self.first_generation, state }),
-        }
-        self.used += 1;
+    /// Takes a slot for a call; there must be a free one. Its REQUEST waits until it is [committed](Self::commit).
+    pub(super) fn begin(&mut self, deadline: Option<Instant>) -> Sequence {
+        let first = self.first_generation;
+        let table = self.table.get_or_insert_with(|| Box::new(Table::new()));
+        let id = table.take_slot(first, State::Waiting { key: None, deadline });
         if let Some(at) = deadline {
-            self.deadlines.insert(slot, at);
+            table.deadlines.insert(id.slot(), at);
         }
+        id
+    }
+
+    /// The REQUEST waits at this place in the outbox.
+    pub(super) fn set_place(&mut self, id: Sequence, place: Key) {
+        if let Some(Slot { state: State::Waiting { key, .. }, .. }) = self.slot_mut(id) {
+            *key = Some(place);
+        }
+    }
+
+    /// Whether this REQUEST still waits and its deadline is not later than `now`.
+    pub(super) fn is_due(&self, id: Sequence, now: Instant) -> bool {
+        matches!(self.slot(id), Some(Slot { state: State::Waiting { deadline: Some(at), .. }, .. }) if *at <= now)
     }
 
     /// The REQUEST takes its place in the byte stream. Gives its deadline.
@@ -131,9 +125,7 @@ impl Calls {
 
     /// What a REPLY to this id would find; `None` if no such call is in flight.
     pub(super) fn find(&self, id: Sequence) -> Option<Answered> {
-        let slot = self.slots.get(usize::from(id.slot()))?;
-        match slot.state {
-            _ if slot.generation != id.generation() => None,
+        match self.slot(id)?.state {
             State::Free { .. } | State::Waiting { .. } => None,
             State::Committed { .. } => Some(Answered::Waited),
             State::Abandoned => Some(Answered::Late),
@@ -158,7 +150,9 @@ impl Calls {
             }
             State::Committed { .. } => {
                 slot.state = State::Abandoned;
-                self.deadlines.remove(id.slot());
+                if let Some(table) = &mut self.table {
+                    table.deadlines.remove(id.slot());
+                }
                 Some(EndedEarly::Committed)
             }
         }
@@ -166,20 +160,21 @@ impl Calls {
 
     /// A call whose deadline is not later than `now`.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Sequence> {
-        let slot = self.deadlines.pop_due(now)?;
-        Some(Sequence::call(self.slots[usize::from(slot)].generation, slot))
+        let table = self.table.as_mut()?;
+        let slot = table.deadlines.pop_due(now)?;
+        Some(Sequence::call(table.slots[usize::from(slot)].generation, slot))
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first()
+        self.table.as_ref()?.deadlines.first()
     }
 
     /// Takes every call whose caller still waits, in the order of slots, and says whether the peer can have it, given
     /// that bytes up to `leaving` have left or will leave. The table is empty afterwards.
     pub(super) fn lose_all(&mut self, leaving: u64) -> Vec<(Sequence, Delivery)> {
-        let lost = core::mem::replace(self, Self::new());
+        let slots = self.table.take().map(|table| table.slots).unwrap_or_default();
         (0u16..=u16::MAX)
-            .zip(lost.slots)
+            .zip(slots)
             .filter_map(|(number, slot)| {
                 let id = Sequence::call(slot.generation, number);
                 match slot.state {
@@ -193,29 +188,59 @@ impl Calls {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>() + self.deadlines.held_bytes()
+        self.table.as_ref().map_or(0, |table| {
+            size_of::<Table>() + table.slots.capacity() * size_of::<Slot>() + table.deadlines.held_bytes()
+        })
+    }
+
+    fn slot(&self, id: Sequence) -> Option<&Slot> {
+        let slot = self.table.as_ref()?.slots.get(usize::from(id.slot()))?;
+        (slot.generation == id.generation()).then_some(slot)
     }
 
     fn slot_mut(&mut self, id: Sequence) -> Option<&mut Slot> {
-        self.slots.get_mut(usize::from(id.slot())).filter(|slot| slot.generation == id.generation())
+        let slot = self.table.as_mut()?.slots.get_mut(usize::from(id.slot()))?;
+        (slot.generation == id.generation()).then_some(slot)
     }
 
     fn release(&mut self, number: u16) {
+        let Some(table) = &mut self.table else { return };
+        table.free_slot(number);
+        if table.used == 0 {
+            // Nothing is in flight, so nothing need be remembered but a generation that no slot has used.
+            self.first_generation =
+                table.slots.iter().map(|slot| slot.generation).fold(self.first_generation, later);
+            self.table = None;
+        }
+    }
+}
+
+impl Table {
+    const fn new() -> Self {
+        Self { slots: Vec::new(), free: None, used: 0, deadlines: Deadlines::new() }
+    }
+
+    fn take_slot(&mut self, first_generation: u32, state: State) -> Sequence {
+        self.used += 1;
+        let Some(number) = self.free else {
+            self.slots.push(Slot { generation: first_generation, state });
+            return Sequence::call(first_generation, (self.slots.len() - 1) as u16);
+        };
+        let slot = &mut self.slots[usize::from(number)];
+        if let State::Free { next } = slot.state {
+            self.free = next;
+        }
+        slot.state = state;
+        Sequence::call(slot.generation, number)
+    }
+
+    fn free_slot(&mut self, number: u16) {
         self.deadlines.remove(number);
         let slot = &mut self.slots[usize::from(number)];
         slot.generation = next_generation(slot.generation);
         slot.state = State::Free { next: self.free };
         self.free = Some(number);
         self.used -= 1;
-        if self.used == 0 {
-            self.forget_slots();
-        }
-    }
-
-    /// Nothing is in flight, so nothing need be remembered but a generation that no slot has used.
-    fn forget_slots(&mut self) {
-        let unused = self.slots.iter().map(|slot| slot.generation).fold(self.first_generation, later);
-        *self = Self { limit: self.limit, first_generation: unused, ..Self::new() };
     }
 }
 
@@ -233,29 +258,22 @@ const fn later(one: u32, two: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::queue::Queue;
     use super::*;
 
-    fn table(limit: u32) -> (Calls, Key) {
+    fn table(limit: u32) -> Calls {
         let mut calls = Calls::new();
         calls.grant(limit);
-        (calls, Queue::new().push_back(()))
-    }
-
-    fn begin(calls: &mut Calls, key: Key) -> Sequence {
-        let id = calls.next_id();
-        calls.begin(key, None);
-        id
+        calls
     }
 
     /// LW-4.2: the generation of a slot grows with each call, and skips 0.
     #[test]
     fn generations_grow_and_skip_zero() {
-        let (mut calls, key) = table(2);
+        let mut calls = table(2);
         calls.first_generation = u32::MAX - 1;
         let mut seen = Vec::new();
         for _ in 0..4 {
-            let id = begin(&mut calls, key);
+            let id = calls.begin(None);
             calls.commit(id, 0);
             assert_eq!(calls.answer(id), Some(Answered::Waited));
             seen.push(id.generation());
@@ -266,10 +284,10 @@ mod tests {
     /// LW-4.1: no id is given out twice while slots come, go and are forgotten.
     #[test]
     fn no_id_is_given_out_twice() {
-        let (mut calls, key) = table(3);
+        let mut calls = table(3);
         let mut seen = alloc::collections::BTreeSet::new();
         for round in 0..50 {
-            let ids: Vec<Sequence> = (0..=round % 3).map(|_| begin(&mut calls, key)).collect();
+            let ids: Vec<Sequence> = (0..=round % 3).map(|_| calls.begin(None)).collect();
             for id in ids {
                 assert!(seen.insert(id.to_u64()), "{id:?} was given out twice");
                 calls.commit(id, 0);
@@ -281,8 +299,8 @@ mod tests {
 
     #[test]
     fn an_abandoned_call_keeps_its_slot() {
-        let (mut calls, key) = table(1);
-        let id = begin(&mut calls, key);
+        let mut calls = table(1);
+        let id = calls.begin(None);
         assert!(!calls.has_free_slot());
         calls.commit(id, 10);
         assert_eq!(calls.end_early(id), Some(EndedEarly::Committed));

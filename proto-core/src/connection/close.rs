@@ -68,6 +68,11 @@ impl Closing {
         Self { reason, deaf: true, ..Self::own(code, CloseInfo::default()) }
     }
 
+    /// Whether this side closes because of an error, so that nothing but CLOSE is sent any more (LW-7.3).
+    pub(super) const fn is_failure(&self) -> bool {
+        matches!(self.reason, CloseReason::Protocol(_) | CloseReason::TimedOut(_))
+    }
+
     /// Whether a broken stream loses something of what this side wanted to say before its close.
     pub(super) const fn is_cut_short(&self, pending: usize) -> bool {
         matches!(self.reason, CloseReason::Local(_)) && !(self.committed && pending == 0)
@@ -75,13 +80,15 @@ impl Closing {
 
     /// What the words of a close hold in memory.
     pub(super) fn info_bytes(&self) -> usize {
-        let received = match &self.reason {
-            CloseReason::Peer(_, Some(info)) => {
-                2 * size_of::<usize>() + size_of::<CloseInfo>() + text_bytes(info)
-            }
-            _ => 0,
-        };
-        received + text_bytes(&self.info)
+        reason_bytes(&self.reason) + text_bytes(&self.info)
+    }
+}
+
+/// What a reason holds in memory.
+pub(super) fn reason_bytes(reason: &CloseReason) -> usize {
+    match reason {
+        CloseReason::Peer(_, Some(info)) => 2 * size_of::<usize>() + size_of::<CloseInfo>() + text_bytes(info),
+        _ => 0,
     }
 }
 
@@ -104,13 +111,13 @@ impl Connection {
     /// Something went wrong: what waits is given up, and CLOSE is the next frame (LW-7.3).
     pub(super) fn fail(&mut self, reason: CloseReason) {
         match &self.state {
-            State::Handshaking { .. } | State::Open => {
+            // It cannot be told any more, but neither is it listened to.
+            State::Closing(closing) if closing.committed => self.stop_listening(),
+            State::Handshaking { .. } | State::Open | State::Closing(_) => {
                 self.start_closing(Closing::failure(reason));
                 self.outbox.drop_waiting();
                 self.timers.set(Timer::Closing, self.now, self.config.closing_timeout);
             }
-            // A peer that breaks the rules while this side closes is not listened to any more.
-            State::Closing(_) => self.stop_listening(),
             State::Closed(_) => {}
         }
     }

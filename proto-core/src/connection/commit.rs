@@ -9,6 +9,7 @@ use super::close::Closing;
 use super::outbox::Waiting;
 use super::queue::Key;
 use super::{Connection, State, Timer, micros_since};
+use crate::error::Delivery;
 use crate::event::{CallId, Event, Outcome};
 use crate::time::Instant;
 use crate::wire::{
@@ -20,12 +21,27 @@ impl Connection {
     /// Commits what there is room for, and sees that timers and state agree with it.
     pub(super) fn pump(&mut self) {
         while self.outbox.pending() < self.config.commit_limit && self.commit_next() {}
+        self.note_room();
         if self.outbox.pending() == 0 {
             self.timers.clear(Timer::WriteStall);
             self.note_flushed();
         } else if !self.timers.is_set(Timer::WriteStall) {
             self.timers.set(Timer::WriteStall, self.now, self.config.write_stall_timeout);
         }
+    }
+
+    /// Commits a message if nothing waits and there is room, which is the usual case; else it waits.
+    pub(super) fn send(&mut self, message: Waiting) {
+        if !self.outbox.is_waiting() && self.outbox.pending() < self.config.commit_limit {
+            self.commit_message(message);
+        } else {
+            let request = if let Waiting::Request { id, .. } = message { Some(id) } else { None };
+            let key = self.outbox.enqueue(message);
+            if let Some(id) = request {
+                self.calls.set_place(id, key);
+            }
+        }
+        self.pump();
     }
 
     /// HELLO and WELCOME are the only frames of a handshake, so they are committed at once.
@@ -39,7 +55,7 @@ impl Connection {
     pub(super) fn withdraw_request(&mut self, key: Key) {
         if let Some(Waiting::Request { has_deadline, message, .. }) = self.outbox.withdraw(key) {
             self.request_account.put_back(charge(message.length(has_deadline)));
-            self.note_room();
+            self.note_credit();
         }
     }
 
@@ -54,7 +70,9 @@ impl Connection {
             let answer = Pong { ping: pong.ping, held_micros: micros_since(self.now, pong.at) };
             self.commit_control(Kind::Pong, Flags::empty(), 0, &answer.to_bytes());
             self.counters.pings_answered += 1;
-        } else if self.request_window.is_grant_due() || self.push_window.is_grant_due() {
+        } else if self.is_listening()
+            && (self.request_window.is_grant_due() || self.push_window.is_grant_due())
+        {
             let grant =
                 Credit { requests: self.request_window.announce(), pushes: self.push_window.announce() };
             self.commit_control(Kind::Credit, Flags::empty(), 0, &grant.to_bytes());
@@ -68,6 +86,14 @@ impl Connection {
 
     fn commit_message(&mut self, waiting: Waiting) {
         match waiting {
+            // Its time passed while it waited: nobody wants the answer, so nobody is asked.
+            Waiting::Request { id, has_deadline, message } if self.calls.is_due(id, self.now) => {
+                self.calls.end_early(id);
+                self.request_account.put_back(charge(message.length(has_deadline)));
+                self.note_credit();
+                self.note_free_slot();
+                self.time_out(CallId(id), Delivery::NotSent);
+            }
             Waiting::Request { id, has_deadline, message } => {
                 let end = self.outbox.end() + (HEADER_LEN + message.length(has_deadline)) as u64;
                 let deadline = self.calls.commit(id, end);
@@ -75,7 +101,7 @@ impl Connection {
                 let length = message.length(has_deadline) as u32;
                 let header =
                     message_header(Kind::Request, length, !message.extensions.is_empty() || has_deadline);
-                let header = Header { sequence: id, code: message.number, ..header };
+                let header = Header { sequence: id, code: message.code(), ..header };
                 self.outbox.commit_frame(
                     header,
                     |out| message.extensions.emit_block(remaining, out),
@@ -85,7 +111,7 @@ impl Connection {
             Waiting::Push { message } => {
                 let header =
                     message_header(Kind::Push, message.length(false) as u32, !message.extensions.is_empty());
-                let header = Header { code: message.number, ..header };
+                let header = Header { code: message.code(), ..header };
                 self.outbox.commit_frame(
                     header,
                     |out| message.extensions.emit_block(None, out),
@@ -130,9 +156,18 @@ impl Connection {
 
 /// Telling the application that it may go on.
 impl Connection {
-    /// There is room in the outbox, or credit.
-    pub(super) fn note_room(&mut self) {
-        if self.blocked.room && self.outbox.waiting_bytes() <= self.config.outbox_limit / 2 {
+    /// The outbox may have room again: for what was refused, and not for one message more, but for many.
+    fn note_room(&mut self) {
+        let needed = self.blocked.outbox as usize;
+        let is_low = self.outbox.waiting_charge() <= self.config.outbox_limit / 2;
+        if needed > 0 && is_low && self.has_room_for(needed) {
+            self.writable();
+        }
+    }
+
+    /// There is more credit.
+    pub(super) fn note_credit(&mut self) {
+        if self.blocked.credit {
             self.writable();
         }
     }
@@ -147,8 +182,14 @@ impl Connection {
     fn writable(&mut self) {
         self.blocked = super::Blocked::default();
         if self.is_open() {
-            self.events.push(Event::Writable, 0);
+            self.events.push_writable();
         }
+    }
+
+    /// Ends a call whose deadline has passed.
+    pub(super) fn time_out(&mut self, call: CallId, delivery: Delivery) {
+        self.counters.calls_timed_out += 1;
+        self.events.push(Event::Ended { call, outcome: Outcome::TimedOut(delivery) }, 0);
     }
 
     /// Ends all calls whose callers wait, given that bytes up to `leaving` have left or will leave.

@@ -11,19 +11,19 @@ pub struct Counters {
     /// Frames received whole, of any kind.
     pub frames_received: u64,
     /// Frames of unknown kinds that were skipped.
-    pub frames_ignored: u64,
+    pub frames_ignored: u32,
     /// Calls of this side that ended at their deadline.
-    pub calls_timed_out: u64,
+    pub calls_timed_out: u32,
     /// Replies that came after their call had ended early.
-    pub replies_late: u64,
+    pub replies_late: u32,
     /// Replies of the peer that were dropped because too many waited for the application.
-    pub replies_discarded: u64,
+    pub replies_discarded: u32,
     /// Replies of this side that were replaced because they were too long or there was no room.
-    pub replies_replaced: u64,
+    pub replies_replaced: u32,
     /// Requests of the peer whose deadline passed before the application took them.
-    pub requests_expired: u64,
+    pub requests_expired: u32,
     /// Requests that came after this side's CLOSE, and were dropped.
-    pub requests_dropped: u64,
+    pub requests_dropped: u32,
     /// Pings answered.
-    pub pings_answered: u64,
+    pub pings_answered: u32,
 }

@@ -1,6 +1,7 @@
 //! Events that wait for the application, and how much memory they hold.
 
 use alloc::collections::VecDeque;
+use core::mem;
 
 use crate::event::Event;
 
@@ -9,44 +10,65 @@ pub(super) struct Events {
     queue: VecDeque<Queued>,
     /// Bytes held by everything in the queue beside the queue itself.
     held: usize,
-    /// The part of it that replies hold.
+    /// Lengths of the replies in the queue.
     replies: usize,
+    /// `Writable` is in the queue. Once is enough, for an application that sends and takes no events.
+    writable: bool,
 }
 
 #[derive(Debug)]
 struct Queued {
     event: Event,
     held: usize,
+    /// The length of a reply; 0 of all else.
+    reply: u32,
 }
 
 impl Events {
     pub(super) const fn new() -> Self {
-        Self { queue: VecDeque::new(), held: 0, replies: 0 }
+        Self { queue: VecDeque::new(), held: 0, replies: 0, writable: false }
     }
 
     /// Appends an event that holds this many bytes.
     pub(super) fn push(&mut self, event: Event, held: usize) {
         self.held += held;
-        if matches!(event, Event::Ended { .. }) {
-            self.replies += held;
+        self.queue.push_back(Queued { event, held, reply: 0 });
+    }
+
+    /// Appends the end of a call by a reply of this length. Its length is what counts against the limit: what it holds
+    /// depends on how its bytes were cut.
+    pub(super) fn push_reply(&mut self, event: Event, held: usize, length: u32) {
+        self.held += held;
+        self.replies += length as usize;
+        self.queue.push_back(Queued { event, held, reply: length });
+    }
+
+    /// Appends `Writable`, unless it waits already.
+    pub(super) fn push_writable(&mut self) {
+        if !mem::replace(&mut self.writable, true) {
+            self.push(Event::Writable, 0);
         }
-        self.queue.push_back(Queued { event, held });
     }
 
     pub(super) fn pop(&mut self) -> Option<Event> {
-        let Some(Queued { event, held }) = self.queue.pop_front() else {
+        let Some(Queued { event, held, reply }) = self.queue.pop_front() else {
             // The application has seen everything, so nothing need be held for it.
             self.queue = VecDeque::new();
             return None;
         };
         self.held -= held;
-        if matches!(event, Event::Ended { .. }) {
-            self.replies -= held;
+        self.replies -= reply as usize;
+        if matches!(event, Event::Writable) {
+            self.writable = false;
         }
         Some(event)
     }
 
-    /// Bytes of replies that wait.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Lengths of the replies that wait.
     pub(super) const fn reply_bytes(&self) -> usize {
         self.replies
     }

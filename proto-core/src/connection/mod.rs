@@ -37,7 +37,7 @@ use self::requests::Requests;
 use self::timers::Timers;
 use crate::config::SharedConfig;
 use crate::error::{CloseReason, Delivery, Limit, Refusal, Refused, TransportError};
-use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId, Timeout};
+use crate::event::{CallId, Event, Message, PushToken, RequestId, Timeout};
 use crate::time::Instant;
 use crate::wire::{
     CloseCode, CloseInfo, Extensions, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, StatusCode, charge,
@@ -158,7 +158,9 @@ struct PendingPong {
 #[derive(Clone, Copy, Debug, Default)]
 struct Blocked {
     slot: bool,
-    room: bool,
+    credit: bool,
+    /// What the largest of them needed in the outbox; 0 if there was room.
+    outbox: u32,
 }
 
 /// Making one, and the handshake.
@@ -237,8 +239,9 @@ impl Connection {
     /// Calls the peer. [`Event::Ended`] tells how it went, exactly once.
     ///
     /// # Errors
-    /// The message comes back if it is too long, if there is no room for it, or if the connection is not open. After
-    /// [`Refusal::Full`] and [`Refusal::NoSlot`], [`Event::Writable`] says when to try again.
+    /// The message comes back if it is too long, if it has extensions of another kind, if there is no room for it, or if
+    /// the connection is not open. After [`Refusal::Full`] and [`Refusal::NoSlot`], [`Event::Writable`] says when to try
+    /// again.
     pub fn call(&mut self, now: Instant, message: Message, timeout: Timeout) -> Result<CallId, Refused> {
         self.observe(now);
         let timeout = match timeout {
@@ -249,10 +252,8 @@ impl Connection {
         if let Err(refusal) = self.admit(&message, timeout.is_some(), true) {
             return Err(Refused { refusal, message });
         }
-        let id = self.calls.next_id();
-        let key = self.outbox.enqueue(Waiting::Request { id, has_deadline: timeout.is_some(), message });
-        self.calls.begin(key, timeout.map(|timeout| self.now + timeout));
-        self.pump();
+        let id = self.calls.begin(timeout.map(|timeout| self.now + timeout));
+        self.send(Waiting::Request { id, has_deadline: timeout.is_some(), message });
         Ok(CallId(id))
     }
 
@@ -265,8 +266,7 @@ impl Connection {
         if let Err(refusal) = self.admit(&message, false, false) {
             return Err(Refused { refusal, message });
         }
-        self.outbox.enqueue(Waiting::Push { message });
-        self.pump();
+        self.send(Waiting::Push { message });
         Ok(())
     }
 
@@ -274,10 +274,12 @@ impl Connection {
     ///
     /// A body longer than the peer takes, or for which there is no room among the waiting replies
     /// ([`Config::reply_limit`](crate::Config::reply_limit)), is replaced by status `REPLY_TOO_LARGE` or
-    /// `REPLY_DISCARDED`: the caller gets an answer in any case.
+    /// `REPLY_DISCARDED`, and extensions that a reply cannot carry make it `HANDLER_FAILED`: the caller gets an answer in
+    /// any case.
     ///
     /// # Errors
-    /// If the reply that the caller gets is not the one given, because of its length or because the connection is closing.
+    /// If the reply that the caller gets is not the one given, because of its length or its extensions, or because the
+    /// connection is closing.
     pub fn reply(
         &mut self,
         now: Instant,
@@ -291,7 +293,9 @@ impl Connection {
             return Err(Refusal::Closed);
         }
         let length = extensions.block_len(false) + body.len();
-        let replaced = if length > self.max_outgoing as usize {
+        let replaced = if !extensions.suit(Kind::Reply) {
+            Some((StatusCode::HANDLER_FAILED, Refusal::BadExtension))
+        } else if length > self.max_outgoing as usize {
             let refusal = Refusal::TooLarge { length: length as u64, limit: self.max_outgoing };
             Some((StatusCode::REPLY_TOO_LARGE, refusal))
         } else if self.outbox.reply_bytes() + length > self.config.reply_limit {
@@ -309,21 +313,19 @@ impl Connection {
             }
             None => (Waiting::Reply { id, status, extensions, body }, Ok(())),
         };
-        self.outbox.enqueue(waiting);
-        self.pump();
+        self.send(waiting);
         result
     }
 
     /// Answers a request that the application never sees. If the connection closes, its caller hears of that instead.
     fn answer_unrun(&mut self, RequestId(id): RequestId, status: StatusCode) {
         if self.may_send() && self.requests.answer(id) {
-            self.outbox.enqueue(Waiting::Reply {
+            self.send(Waiting::Reply {
                 id,
                 status,
                 extensions: Extensions::none(),
                 body: Bytes::new(),
             });
-            self.pump();
         }
     }
 
@@ -368,7 +370,7 @@ impl Connection {
     const fn may_send(&self) -> bool {
         match &self.state {
             State::Open => true,
-            State::Closing(closing) => !closing.committed,
+            State::Closing(closing) => !closing.committed && !closing.is_failure(),
             State::Handshaking { .. } | State::Closed(_) => false,
         }
     }
@@ -380,6 +382,9 @@ impl Connection {
             State::Open => {}
             State::Closing(_) | State::Closed(_) => return Err(Refusal::Closed),
         }
+        if !message.extensions.suit(if call { Kind::Request } else { Kind::Push }) {
+            return Err(Refusal::BadExtension);
+        }
         let length = message.length(deadline);
         if length > self.max_outgoing as usize {
             return Err(Refusal::TooLarge { length: length as u64, limit: self.max_outgoing });
@@ -388,22 +393,33 @@ impl Connection {
             self.blocked.slot = true;
             return Err(Refusal::NoSlot);
         }
-        let waiting = self.outbox.waiting_bytes();
-        let room = waiting == 0 || waiting + message.held_bytes() <= self.config.outbox_limit;
+        let needed = charge(message.held_bytes()) as usize;
+        let room = self.has_room_for(needed);
         let account = if call { &mut self.request_account } else { &mut self.push_account };
-        if room && account.take(charge(length)) {
+        if !room {
+            self.blocked.outbox = self.blocked.outbox.max(u32::try_from(needed).unwrap_or(u32::MAX));
+        } else if !account.take(charge(length)) {
+            self.blocked.credit = true;
+        } else {
             return Ok(());
         }
-        self.blocked.room = true;
         Err(Refusal::Full)
+    }
+
+    /// Whether a message that counts so many bytes may wait in the outbox. One always may.
+    fn has_room_for(&self, needed: usize) -> bool {
+        let waiting = self.outbox.waiting_charge();
+        waiting == 0 || waiting + needed <= self.config.outbox_limit
     }
 
     /// Ends a call for its caller, whatever its REQUEST has come to.
     fn end_early(&mut self, call: CallId) -> Option<Delivery> {
         match self.calls.end_early(call.0)? {
             EndedEarly::Committed => Some(Delivery::MaybeSent),
-            EndedEarly::Waiting(key) => {
-                self.withdraw_request(key);
+            EndedEarly::Waiting(place) => {
+                if let Some(key) = place {
+                    self.withdraw_request(key);
+                }
                 self.note_free_slot();
                 Some(Delivery::NotSent)
             }
@@ -418,6 +434,9 @@ impl Connection {
     /// The slice is scratch space: its contents are unspecified afterwards.
     pub fn handle_input(&mut self, now: Instant, input: &mut [u8]) {
         self.observe(now);
+        if self.is_closed() {
+            return;
+        }
         self.counters.bytes_received += input.len() as u64;
         self.receive(input);
         self.pump();
@@ -460,8 +479,7 @@ impl Connection {
         self.observe(now);
         while let Some(id) = self.calls.pop_due(self.now) {
             if let Some(delivery) = self.end_early(CallId(id)) {
-                self.counters.calls_timed_out += 1;
-                self.events.push(Event::Ended { call: CallId(id), outcome: Outcome::TimedOut(delivery) }, 0);
+                self.time_out(CallId(id), delivery);
             }
         }
         while let Some(timer) = self.timers.pop_due(self.now) {
@@ -485,7 +503,6 @@ impl Connection {
         self.counters.bytes_sent += n as u64;
         self.outbox.advance(n);
         self.timers.clear(Timer::WriteStall);
-        self.note_room();
         self.pump();
     }
 
@@ -527,6 +544,11 @@ impl Connection {
                 event => return Some(event),
             }
         }
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) has something to say.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), and what for.
@@ -575,13 +597,18 @@ impl Connection {
     }
 
     /// Calls of this side whose slot is taken, those included that their caller gave up.
-    pub const fn calls_in_flight(&self) -> usize {
+    pub fn calls_in_flight(&self) -> usize {
         self.calls.in_flight()
     }
 
     /// Requests of the peer that want a reply or whose reply has not been committed.
     pub const fn requests_in_flight(&self) -> usize {
         self.requests.open()
+    }
+
+    /// What this connection was made with.
+    pub const fn config(&self) -> &SharedConfig {
+        &self.config
     }
 
     /// What has been counted since the start.
@@ -595,8 +622,9 @@ impl Connection {
     /// Never more than [`Config::max_held_bytes`](crate::Config::max_held_bytes).
     pub fn held_bytes(&self) -> usize {
         let state = match &self.state {
-            State::Handshaking { .. } | State::Open | State::Closed(_) => 0,
+            State::Handshaking { .. } | State::Open => 0,
             State::Closing(closing) => size_of::<Closing>() + closing.info_bytes(),
+            State::Closed(reason) => close::reason_bytes(reason),
         };
         let pong = if self.pong.is_some() { size_of::<PendingPong>() } else { 0 };
         state

@@ -6,6 +6,7 @@
 //!
 //! This module knows the order and the amount of bytes, not what they mean.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -13,7 +14,7 @@ use bytes::Bytes;
 
 use super::queue::{Key, Queue};
 use crate::event::Message;
-use crate::wire::{Extensions, HEADER_LEN, Header, Sequence, StatusCode};
+use crate::wire::{CHARGE_OVERHEAD, Extensions, HEADER_LEN, Header, Sequence, StatusCode};
 
 /// Bodies up to this size are copied behind their header; a longer one is lent as a chunk of its own.
 const COPY_LIMIT: usize = 4096;
@@ -22,11 +23,8 @@ const RUN_LIMIT: usize = 16 << 10;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
-    waiting: Queue<Waiting>,
-    /// Bytes of waiting requests and pushes.
-    waiting_bytes: usize,
-    /// Bytes of waiting replies.
-    reply_bytes: usize,
+    /// Nothing is held while nothing waits.
+    room: Option<Box<WaitingRoom>>,
     /// Committed bytes. The first `written` of the first segment have been written already.
     segments: VecDeque<Segment>,
     written: usize,
@@ -34,6 +32,16 @@ pub(super) struct Outbox {
     committed: u64,
     handed: u64,
     advanced: u64,
+}
+
+#[derive(Debug)]
+struct WaitingRoom {
+    queue: Queue<Waiting>,
+    /// Bytes of waiting requests and pushes, and how many these are.
+    bytes: usize,
+    messages: usize,
+    /// Bytes of waiting replies.
+    reply_bytes: usize,
 }
 
 /// A message that has not been committed.
@@ -53,69 +61,67 @@ enum Segment {
 
 impl Outbox {
     pub(super) const fn new() -> Self {
-        Self {
-            waiting: Queue::new(),
-            waiting_bytes: 0,
-            reply_bytes: 0,
-            segments: VecDeque::new(),
-            written: 0,
-            committed: 0,
-            handed: 0,
-            advanced: 0,
-        }
+        Self { room: None, segments: VecDeque::new(), written: 0, committed: 0, handed: 0, advanced: 0 }
     }
 
     // What waits.
 
     pub(super) fn enqueue(&mut self, waiting: Waiting) -> Key {
-        *self.account(&waiting) += waiting.held_bytes();
-        self.waiting.push_back(waiting)
+        let room = self.room.get_or_insert_with(|| Box::new(WaitingRoom::new()));
+        *room.account(&waiting) += waiting.held_bytes();
+        room.messages += usize::from(waiting.is_limited());
+        room.queue.push_back(waiting)
     }
 
     /// The message that is next to be committed.
     pub(super) fn next_waiting(&mut self) -> Option<Waiting> {
-        let waiting = self.waiting.pop_front()?;
-        *self.account(&waiting) -= waiting.held_bytes();
+        let waiting = self.room.as_mut()?.queue.pop_front()?;
+        self.leave(&waiting);
         Some(waiting)
     }
 
     /// Takes a message out of the queue.
     pub(super) fn withdraw(&mut self, key: Key) -> Option<Waiting> {
-        let waiting = self.waiting.take(key)?;
-        *self.account(&waiting) -= waiting.held_bytes();
+        let waiting = self.room.as_mut()?.queue.take(key)?;
+        self.leave(&waiting);
         Some(waiting)
     }
 
     /// Drops all that is not committed.
     pub(super) fn drop_waiting(&mut self) {
-        self.waiting = Queue::new();
-        self.waiting_bytes = 0;
-        self.reply_bytes = 0;
+        self.room = None;
     }
 
     /// Drops the requests among what is not committed, and keeps the order of the rest.
     pub(super) fn drop_waiting_requests(&mut self) {
-        let mut waiting = core::mem::replace(&mut self.waiting, Queue::new());
-        self.drop_waiting();
-        while let Some(message) = waiting.pop_front() {
+        let Some(mut room) = self.room.take() else { return };
+        while let Some(message) = room.queue.pop_front() {
             if !matches!(message, Waiting::Request { .. }) {
                 self.enqueue(message);
             }
         }
     }
 
-    pub(super) const fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.room.is_some()
     }
 
-    pub(super) const fn reply_bytes(&self) -> usize {
-        self.reply_bytes
+    /// What waiting requests and pushes count against the limit: 64 bytes each beside their own, so that empty ones
+    /// have an end too.
+    pub(super) fn waiting_charge(&self) -> usize {
+        self.room.as_ref().map_or(0, |room| room.bytes + room.messages * CHARGE_OVERHEAD as usize)
     }
 
-    const fn account(&mut self, waiting: &Waiting) -> &mut usize {
-        match waiting {
-            Waiting::Request { .. } | Waiting::Push { .. } => &mut self.waiting_bytes,
-            Waiting::Reply { .. } => &mut self.reply_bytes,
+    pub(super) fn reply_bytes(&self) -> usize {
+        self.room.as_ref().map_or(0, |room| room.reply_bytes)
+    }
+
+    fn leave(&mut self, waiting: &Waiting) {
+        let Some(room) = &mut self.room else { return };
+        *room.account(waiting) -= waiting.held_bytes();
+        room.messages -= usize::from(waiting.is_limited());
+        if room.queue.is_empty() {
+            self.room = None;
         }
     }
 
@@ -194,11 +200,10 @@ impl Outbox {
             Segment::Frames(run) => run.capacity(),
             Segment::Body(body) => body.len(),
         });
-        self.waiting.held_bytes()
-            + self.waiting_bytes
-            + self.reply_bytes
-            + self.segments.capacity() * size_of::<Segment>()
-            + segments.sum::<usize>()
+        let room = self.room.as_ref().map_or(0, |room| {
+            size_of::<WaitingRoom>() + room.queue.held_bytes() + room.bytes + room.reply_bytes
+        });
+        room + self.segments.capacity() * size_of::<Segment>() + segments.sum::<usize>()
     }
 
     /// The run that the next `length` bytes are appended to.
@@ -217,7 +222,25 @@ impl Outbox {
     }
 }
 
+impl WaitingRoom {
+    const fn new() -> Self {
+        Self { queue: Queue::new(), bytes: 0, messages: 0, reply_bytes: 0 }
+    }
+
+    const fn account(&mut self, waiting: &Waiting) -> &mut usize {
+        match waiting {
+            Waiting::Request { .. } | Waiting::Push { .. } => &mut self.bytes,
+            Waiting::Reply { .. } => &mut self.reply_bytes,
+        }
+    }
+}
+
 impl Waiting {
+    /// Whether it counts against the limit of what may wait; replies have their own.
+    const fn is_limited(&self) -> bool {
+        matches!(self, Self::Request { .. } | Self::Push { .. })
+    }
+
     fn held_bytes(&self) -> usize {
         match self {
             Self::Request { message, .. } | Self::Push { message } => message.held_bytes(),

@@ -6,6 +6,8 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::calls::Answered;
 use super::close::Closing;
 use super::inbound::{Inbound, Partial, Payload};
@@ -35,7 +37,7 @@ impl Connection {
         }
     }
 
-    const fn is_listening(&self) -> bool {
+    pub(super) const fn is_listening(&self) -> bool {
         match &self.state {
             State::Handshaking { .. } | State::Open => true,
             State::Closing(closing) => !closing.deaf,
@@ -161,9 +163,6 @@ impl Connection {
                 self.request_window.charge(charged)?;
                 Ok(Admission::Take)
             }
-            Kind::Push if !header.sequence.is_connection() => {
-                Err(ProtocolError::BadSequence { kind, sequence: header.sequence })
-            }
             Kind::Push => {
                 self.push_window.charge(charged)?;
                 Ok(Admission::Take)
@@ -235,7 +234,7 @@ impl Connection {
     fn receive_hello(&mut self, payload: &[u8]) -> Result<(), ProtocolError> {
         // Fields of another version may mean something else, so the version is judged first (LW-3.6).
         let versions = Hello::parse_versions(payload).map_err(ProtocolError::BadHello)?;
-        if versions.common(Versions::SUPPORTED).is_none() {
+        if versions.is_range() && versions.common(Versions::SUPPORTED).is_none() {
             return Err(ProtocolError::UnsupportedVersion);
         }
         let hello = Hello::parse(payload).map_err(ProtocolError::BadHello)?;
@@ -254,7 +253,8 @@ impl Connection {
         if versions.first != versions.last || versions.common(Versions::SUPPORTED).is_none() {
             return Err(ProtocolError::UnsupportedVersion);
         }
-        let welcome = Hello::parse(payload).map_err(ProtocolError::BadHello)?;
+        let mut welcome = Hello::parse(payload).map_err(ProtocolError::BadHello)?;
+        welcome.credentials = Bytes::new();
         self.keep_to(&welcome);
         self.open(Some(Box::new(welcome)));
         Ok(())
@@ -277,11 +277,13 @@ impl Connection {
         let (message, deadline_millis, held) = take_message(header, payload)?;
         let deadline = deadline_millis.map(|millis| at + Duration::from_millis(millis.into()));
         let id = RequestId(header.sequence);
-        if !self.is_open() {
+        if !self.may_send() {
+            self.counters.requests_dropped += 1;
+        } else if !self.is_open() {
             self.answer_unrun(id, StatusCode::DRAINING);
-            return Ok(());
+        } else {
+            self.events.push(Event::Request { id, deadline, message }, held);
         }
-        self.events.push(Event::Request { id, deadline, message }, held);
         Ok(())
     }
 
@@ -297,7 +299,8 @@ impl Connection {
         // The call may have ended while its reply was arriving.
         if self.answer(header) {
             let outcome = Outcome::Reply { status: StatusCode(header.code), extensions, body };
-            self.events.push(Event::Ended { call: CallId(header.sequence), outcome }, held);
+            let ended = Event::Ended { call: CallId(header.sequence), outcome };
+            self.events.push_reply(ended, held, header.length);
         }
         Ok(())
     }
@@ -315,14 +318,20 @@ impl Connection {
     fn receive_credit(&mut self, credit: Credit) -> Result<(), ProtocolError> {
         self.request_account.grant(credit.requests)?;
         self.push_account.grant(credit.pushes)?;
-        self.note_room();
+        self.note_credit();
         Ok(())
     }
 
     fn receive_close(&mut self, code: CloseCode, info: CloseInfo) {
-        match self.state {
+        match &mut self.state {
             State::Handshaking { .. } | State::Open => self.start_closing(Closing::answer(code, info)),
-            State::Closing(_) => self.stop_listening(),
+            State::Closing(closing) => {
+                // As long as the own CLOSE is not sent, it is the answer to the peer's (LW-7.2).
+                if !closing.committed {
+                    (closing.code, closing.info) = (code, CloseInfo::default());
+                }
+                self.stop_listening();
+            }
             State::Closed(_) => {}
         }
     }
@@ -339,9 +348,11 @@ fn take_message(
         ExtensionBlock::default()
     };
     let (body_at, deadline_millis) = (block.body_at, block.deadline_millis);
+    // Beside a name, the code is not looked at (LW-4.8).
+    let number = if block.fields.route.is_some() { 0 } else { header.code };
     // The fields of a block that was read are always fit to be written.
     let extensions = Extensions::new(&block.fields).unwrap_or_default();
     let (body, held) = payload.into_body(body_at);
     let held = held + extensions.held_bytes();
-    Ok((Message { number: header.code, extensions, body }, deadline_millis, held))
+    Ok((Message { number, extensions, body }, deadline_millis, held))
 }

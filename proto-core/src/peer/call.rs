@@ -8,10 +8,11 @@ use core::sync::atomic::Ordering;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
+use super::callers::{CallerKey, Queued};
 use super::error::CallError;
 use super::handle::Peer;
 use super::handler::Reply;
-use super::shared::{CallResult, CallerKey, Queued, Shared, Wakers, resolve};
+use super::shared::{CallResult, Shared, Wakers, resolve};
 use crate::error::{Refusal, Refused};
 use crate::event::{Message, Timeout};
 use crate::wire::Extensions;

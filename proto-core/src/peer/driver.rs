@@ -235,7 +235,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         }
         if state.connection.wants_shutdown() && !self.shut_down {
             match io.poll_shutdown(cx) {
-                Poll::Pending => {}
+                Poll::Pending => self.write_blocked = true,
                 Poll::Ready(Ok(())) => self.shut_down = true,
                 Poll::Ready(Err(error)) => {
                     self.shut_down = true;
@@ -286,7 +286,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             let connection = &state.connection;
             let idle = !connection.has_events()
                 && (connection.transmit_len() == 0 || self.write_blocked)
-                && (!connection.wants_shutdown() || self.shut_down || connection.transmit_len() > 0)
+                && (!connection.wants_shutdown() || self.shut_down || self.write_blocked)
                 && state.next_deadline() == self.armed;
             if idle {
                 retired = state.driver.replace(cx.waker().clone());
@@ -318,7 +318,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
 impl<I, S, H: Handler> Driver<I, S, H> {
     /// Drops the handlers that still wait, and tells the application, once.
     fn say_goodbye(&mut self, reason: &CloseReason) {
-        self.work = Work::new();
+        let work = core::mem::replace(&mut self.work, Work::new());
+        // A handler that panics even while it is dropped takes nobody else with it.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(work))));
         if core::mem::take(&mut self.introduced) {
             let Self { peer, handler, .. } = self;
             // The connection has ended whatever the handler makes of it.

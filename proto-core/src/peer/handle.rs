@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::any::Any;
 use core::fmt;
-use core::future::{Future, poll_fn};
+use core::future::Future;
 use core::net::SocketAddr;
 use core::sync::atomic::AtomicU64;
 use core::task::Poll;
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::call::Call;
 use super::clock::Clock;
 use super::shared::{Shared, State};
+use super::watch::Watch;
 use crate::connection::{Connection, Counters};
 use crate::error::{CloseReason, Refusal, Refused};
 use crate::event::{Message, Route};
@@ -85,16 +86,15 @@ impl Peer {
     /// Dropping the future before it is ready drops the message unsent.
     pub async fn pushed(&self, message: Message) -> Result<(), Refused> {
         let mut waiting = Some(message);
-        poll_fn(|cx| {
+        Watch::new(self.0.clone(), |state, now| {
             let Some(message) = waiting.take() else { return Poll::Ready(Ok(())) };
-            self.0.with(|state, now, _| match state.connection.push(now, message) {
+            match state.connection.push(now, message) {
                 Err(Refused { refusal: Refusal::Full, message }) => {
                     waiting = Some(message);
-                    state.watchers.push(cx.waker().clone());
                     Poll::Pending
                 }
                 result => Poll::Ready(result),
-            })
+            }
         })
         .await
     }
@@ -133,21 +133,14 @@ impl Peer {
 
     fn watch<T>(
         &self,
-        look: impl Fn(&Connection) -> Option<T> + Send + 'static,
+        look: impl Fn(&Connection) -> Option<T> + Send + Unpin + 'static,
     ) -> impl Future<Output = T> + Send + 'static
     where
         T: Send + 'static,
     {
-        let shared = self.0.clone();
-        poll_fn(move |cx| {
-            let mut state = shared.lock();
-            match look(&state.connection) {
-                Some(seen) => Poll::Ready(seen),
-                None => {
-                    state.watchers.push(cx.waker().clone());
-                    Poll::Pending
-                }
-            }
+        Watch::new(self.0.clone(), move |state, _| match look(&state.connection) {
+            Some(seen) => Poll::Ready(seen),
+            None => Poll::Pending,
         })
     }
 

@@ -10,6 +10,7 @@
 
 mod attributes;
 mod call;
+mod callers;
 mod clock;
 mod driver;
 mod error;
@@ -17,6 +18,7 @@ mod handle;
 mod handler;
 mod io;
 mod shared;
+mod watch;
 mod work;
 
 pub use self::call::Call;

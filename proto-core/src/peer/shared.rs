@@ -4,7 +4,7 @@
 //! outcome comes. Nothing here wakes a task or drops a value of the application while the lock is held: wakers are
 //! collected in [`Wakers`] and woken by whoever held the lock, after it.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 use core::net::SocketAddr;
@@ -13,15 +13,15 @@ use core::task::Waker;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use slab::Slab;
-
 use super::attributes::Attributes;
+use super::callers::{Callers, Queued};
 use super::clock::Clock;
 use super::error::{CallError, Status};
 use super::handler::Reply;
+use super::watch::Watchers;
 use crate::connection::Connection;
 use crate::error::{CloseReason, Delivery, Refusal, Refused, TransportError};
-use crate::event::{CallId, Event, Message, Outcome, Timeout};
+use crate::event::{Event, Outcome, Timeout};
 use crate::time::Instant;
 
 /// What a call comes to.
@@ -65,10 +65,10 @@ pub(super) struct State {
     /// The driver, if it has nothing to do.
     pub(super) driver: Option<Waker>,
     /// Tasks that wait for room, or for the connection to open or end.
-    pub(super) watchers: Vec<Waker>,
+    pub(super) watchers: Watchers,
     pub(super) attributes: Attributes,
-    /// No driver is left, so nothing will ever change.
-    pub(super) abandoned: bool,
+    /// Those who wait have been told that the connection is ending.
+    ending: bool,
 }
 
 impl State {
@@ -77,9 +77,9 @@ impl State {
             connection,
             callers: Callers::default(),
             driver: None,
-            watchers: Vec::new(),
+            watchers: Watchers::default(),
             attributes: Attributes::default(),
-            abandoned: false,
+            ending: false,
         }
     }
 
@@ -93,16 +93,20 @@ impl State {
                     self.callers.end(call, result, wakers);
                 }
                 Event::Writable => room = true,
-                Event::Open(_) | Event::Closed(_) => {
+                Event::Open(_) => {
                     room = true;
                     inbox.push_back(event);
                 }
                 _ => inbox.push_back(event),
             }
         }
-        if room {
+        if self.connection.close_reason().is_some() && !mem::replace(&mut self.ending, true) {
+            // Nobody waits for room that will never be.
+            room = true;
+        }
+        if room || self.connection.is_closed() {
             self.admit_queue(now, wakers);
-            wakers.extend(self.watchers.drain(..));
+            wakers.extend(self.watchers.take_all());
         }
     }
 
@@ -147,11 +151,9 @@ impl State {
 
     /// Nobody drives the connection any more: whoever waits is told so.
     pub(super) fn abandon(&mut self, now: Instant, wakers: &mut Wakers) {
-        self.abandoned = true;
         self.connection.handle_transport_error(now, TransportError::Other);
         let mut rest = VecDeque::new();
         self.sort_events(now, &mut rest, wakers);
-        wakers.extend(self.watchers.drain(..));
         wakers.discard(rest);
     }
 }
@@ -173,217 +175,13 @@ impl Wakers {
         self.discarded.extend(events);
     }
 
-    fn retire(&mut self, waker: Waker) {
+    pub(super) fn retire(&mut self, waker: Waker) {
         self.retired = Some(waker);
     }
 
     pub(super) fn wake(self) {
         for waker in self.wakers {
             waker.wake();
-        }
-    }
-}
-
-/// Callers that wait, in line or for an outcome.
-#[derive(Debug, Default)]
-pub(super) struct Callers {
-    table: Slab<Caller>,
-    /// Who waits to be accepted. Those that have left in between are skipped.
-    line: VecDeque<CallerKey>,
-    line_deadlines: BTreeSet<(Instant, CallerKey)>,
-    /// Who waits for the outcome of the call in each slot.
-    by_slot: Vec<Option<CallerKey>>,
-    seated: usize,
-}
-
-/// Where a caller stands in the table, and its ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct CallerKey {
-    ticket: u64,
-    index: usize,
-}
-
-#[derive(Debug)]
-pub(super) struct Caller {
-    ticket: u64,
-    waker: Option<Waker>,
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Stage {
-    InLine(Queued),
-    /// Taken out of the line, to be accepted or put back.
-    AtTheDesk,
-    Accepted(CallId),
-    Ended(CallResult),
-}
-
-#[derive(Debug)]
-pub(super) struct Queued {
-    pub(super) message: Message,
-    pub(super) deadline: Option<Instant>,
-}
-
-impl Callers {
-    /// Whether somebody waits to be accepted, so that who comes now goes behind.
-    pub(super) fn is_line(&self) -> bool {
-        !self.line.is_empty()
-    }
-
-    /// A caller whose call was accepted.
-    pub(super) fn add_accepted(&mut self, ticket: u64, call: CallId, waker: Waker) -> CallerKey {
-        let key = self.add(ticket, Stage::Accepted(call), waker);
-        self.seat(key, call);
-        key
-    }
-
-    /// A caller that goes to the end of the line.
-    pub(super) fn add_in_line(&mut self, ticket: u64, queued: Queued, waker: Waker) -> CallerKey {
-        let deadline = queued.deadline;
-        let key = self.add(ticket, Stage::InLine(queued), waker);
-        self.line.push_back(key);
-        self.line_deadlines.extend(deadline.map(|at| (at, key)));
-        key
-    }
-
-    /// What has become of a caller's call; if nothing yet, `waker` is woken when it does.
-    pub(super) fn poll(&mut self, key: CallerKey, waker: &Waker, wakers: &mut Wakers) -> Option<CallResult> {
-        let caller = self.table.get_mut(key.index).filter(|caller| caller.ticket == key.ticket)?;
-        if matches!(caller.stage, Stage::Ended(_)) {
-            let Stage::Ended(result) = self.remove(key).stage else { return None };
-            return Some(result);
-        }
-        if caller.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
-            if let Some(old) = caller.waker.replace(waker.clone()) {
-                wakers.retire(old);
-            }
-        }
-        None
-    }
-
-    /// A caller leaves. Gives its call, if one is under way, and what it leaves behind, to be dropped without the lock.
-    pub(super) fn leave(&mut self, key: CallerKey) -> (Option<CallId>, Option<Caller>) {
-        if self.table.get(key.index).is_none_or(|caller| caller.ticket != key.ticket) {
-            return (None, None);
-        }
-        let caller = self.remove(key);
-        let call = match &caller.stage {
-            Stage::Accepted(call) => {
-                self.unseat(*call);
-                Some(*call)
-            }
-            Stage::InLine(queued) => {
-                if let Some(at) = queued.deadline {
-                    self.line_deadlines.remove(&(at, key));
-                }
-                self.forget_leavers();
-                None
-            }
-            Stage::AtTheDesk | Stage::Ended(_) => None,
-        };
-        (call, Some(caller))
-    }
-
-    fn add(&mut self, ticket: u64, stage: Stage, waker: Waker) -> CallerKey {
-        let index = self.table.insert(Caller { ticket, waker: Some(waker), stage });
-        CallerKey { ticket, index }
-    }
-
-    fn seat(&mut self, key: CallerKey, call: CallId) {
-        let slot = usize::from(call.slot());
-        if self.by_slot.len() <= slot {
-            self.by_slot.resize(slot + 1, None);
-        }
-        self.by_slot[slot] = Some(key);
-        self.seated += 1;
-    }
-
-    fn unseat(&mut self, call: CallId) -> Option<CallerKey> {
-        let key = self.by_slot.get_mut(usize::from(call.slot()))?.take()?;
-        self.seated -= 1;
-        if self.seated == 0 {
-            self.by_slot = Vec::new();
-        }
-        Some(key)
-    }
-
-    /// Takes the next caller out of the line.
-    fn first_in_line(&mut self) -> Option<(CallerKey, Queued)> {
-        loop {
-            let key = self.line.pop_front()?;
-            let Some(caller) = self.table.get_mut(key.index) else { continue };
-            if caller.ticket != key.ticket || !matches!(caller.stage, Stage::InLine(_)) {
-                continue;
-            }
-            if let Stage::InLine(queued) = mem::replace(&mut caller.stage, Stage::AtTheDesk) {
-                if let Some(at) = queued.deadline {
-                    self.line_deadlines.remove(&(at, key));
-                }
-                return Some((key, queued));
-            }
-        }
-    }
-
-    fn back_in_line(&mut self, key: CallerKey, queued: Queued) {
-        self.line_deadlines.extend(queued.deadline.map(|at| (at, key)));
-        self.table[key.index].stage = Stage::InLine(queued);
-        self.line.push_front(key);
-    }
-
-    fn accept(&mut self, key: CallerKey, call: CallId) {
-        self.table[key.index].stage = Stage::Accepted(call);
-        self.seat(key, call);
-    }
-
-    /// The outcome of an accepted call.
-    fn end(&mut self, call: CallId, result: CallResult, wakers: &mut Wakers) {
-        if let Some(key) = self.unseat(call) {
-            self.finish(key, result, wakers);
-        }
-    }
-
-    fn finish(&mut self, key: CallerKey, result: CallResult, wakers: &mut Wakers) {
-        let caller = &mut self.table[key.index];
-        caller.stage = Stage::Ended(result);
-        wakers.extend(caller.waker.take());
-    }
-
-    fn next_deadline(&self) -> Option<Instant> {
-        self.line_deadlines.first().map(|&(at, _)| at)
-    }
-
-    /// Ends the calls whose deadline has passed while they stood in line.
-    fn time_out(&mut self, now: Instant, wakers: &mut Wakers) {
-        while let Some(&(at, key)) = self.line_deadlines.first() {
-            if at > now {
-                return;
-            }
-            self.line_deadlines.pop_first();
-            self.finish(key, Err(CallError::TimedOut(Delivery::NotSent)), wakers);
-            self.forget_leavers();
-        }
-    }
-
-    fn remove(&mut self, key: CallerKey) -> Caller {
-        let caller = self.table.remove(key.index);
-        if self.table.is_empty() {
-            // Nobody waits, so nothing is held for those who do.
-            self.table = Slab::new();
-            self.line = VecDeque::new();
-        }
-        caller
-    }
-
-    /// Keeps the line from filling up with those that have left it.
-    fn forget_leavers(&mut self) {
-        if self.line.len() > 2 * self.table.len() + 16 {
-            let Self { table, line, .. } = self;
-            line.retain(|key| {
-                table.get(key.index).is_some_and(|caller| {
-                    caller.ticket == key.ticket && matches!(caller.stage, Stage::InLine(_))
-                })
-            });
         }
     }
 }

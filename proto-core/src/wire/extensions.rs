@@ -166,6 +166,16 @@ impl Extensions {
         fields
     }
 
+    /// Whether a message of this kind may carry these fields (LW-9.1).
+    pub(crate) fn suit(&self, kind: Kind) -> bool {
+        let ExtensionFields { route, idempotency_key, .. } = self.fields();
+        match kind {
+            Kind::Request => true,
+            Kind::Push => idempotency_key.is_none(),
+            _ => route.is_none() && idempotency_key.is_none(),
+        }
+    }
+
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.0.is_none()

@@ -94,7 +94,7 @@ impl Header {
             SequenceRule::Connection => sequence.is_connection(),
             SequenceRule::Call => sequence.is_call(),
             SequenceRule::Push if flags.contains(Flags::MORE) => sequence.is_call(),
-            SequenceRule::Push => sequence.is_connection() || sequence.is_call(),
+            SequenceRule::Push => sequence.is_connection(),
         };
         if !fitting {
             return Err(ProtocolError::BadSequence { kind, sequence });

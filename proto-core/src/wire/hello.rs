@@ -73,7 +73,7 @@ impl Hello {
     /// If they cannot be found.
     pub(crate) fn parse_versions(payload: &[u8]) -> Result<Versions, HelloFault> {
         let missing = HelloFault::Missing { tag: tag::VERSIONS };
-        for field in Fields::new(payload, &tag::KNOWN) {
+        for field in Fields::new(payload, &[]) {
             let (tag, value) = field.map_err(|_| HelloFault::Fields)?;
             if tag == tag::VERSIONS {
                 return Versions::parse(value).ok_or(HelloFault::Value { tag });
@@ -213,7 +213,7 @@ impl Versions {
         Some(Self { first: u16::from_be_bytes([a, b]), last: u16::from_be_bytes([c, d]) })
     }
 
-    const fn is_range(&self) -> bool {
+    pub(crate) const fn is_range(&self) -> bool {
         self.first <= self.last
     }
 
@@ -236,7 +236,7 @@ pub struct Heartbeat {
     pub minimum_millis: u32,
 }
 
-/// A set of capability bits (PROTOCOL.md §3.4): what a side handles when it receives it.
+/// A set of capability bits (PROTOCOL.md §3.2): what a side handles when it receives it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities(u64);
 

@@ -1,0 +1,202 @@
+//! Callers that wait: first in line until the connection accepts their call, then for its outcome.
+//!
+//! All of it lies under the connection's lock, so nothing here wakes a task or drops a value of the application: both
+//! are handed out, for whoever holds the lock to do after it.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::mem;
+use core::task::Waker;
+
+use slab::Slab;
+
+use super::error::CallError;
+use super::shared::{CallResult, Wakers};
+use crate::error::Delivery;
+use crate::event::{CallId, Message};
+use crate::time::Instant;
+
+/// Callers that wait, in line or for an outcome.
+#[derive(Debug, Default)]
+pub(super) struct Callers {
+    table: Slab<Caller>,
+    /// Who waits to be accepted. Those that have left in between are skipped.
+    line: VecDeque<CallerKey>,
+    line_deadlines: BTreeSet<(Instant, CallerKey)>,
+    /// Who waits for the outcome of each call. Not by slot: a call that has ended gives its slot to the next one before
+    /// its outcome is taken from the connection.
+    seats: BTreeMap<u64, CallerKey>,
+}
+
+/// Where a caller stands in the table, and its ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CallerKey {
+    ticket: u64,
+    index: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Caller {
+    ticket: u64,
+    waker: Option<Waker>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    InLine(Queued),
+    /// Taken out of the line, to be accepted or put back.
+    AtTheDesk,
+    Accepted(CallId),
+    Ended(CallResult),
+}
+
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) message: Message,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Callers {
+    /// Whether somebody waits to be accepted, so that who comes now goes behind.
+    pub(super) fn is_line(&self) -> bool {
+        !self.line.is_empty()
+    }
+
+    /// A caller whose call was accepted.
+    pub(super) fn add_accepted(&mut self, ticket: u64, call: CallId, waker: Waker) -> CallerKey {
+        let key = self.add(ticket, Stage::Accepted(call), waker);
+        self.seats.insert(call.sequence().to_u64(), key);
+        key
+    }
+
+    /// A caller that goes to the end of the line.
+    pub(super) fn add_in_line(&mut self, ticket: u64, queued: Queued, waker: Waker) -> CallerKey {
+        let deadline = queued.deadline;
+        let key = self.add(ticket, Stage::InLine(queued), waker);
+        self.line.push_back(key);
+        self.line_deadlines.extend(deadline.map(|at| (at, key)));
+        key
+    }
+
+    /// What has become of a caller's call; if nothing yet, `waker` is woken when it does.
+    pub(super) fn poll(&mut self, key: CallerKey, waker: &Waker, wakers: &mut Wakers) -> Option<CallResult> {
+        let caller = self.table.get_mut(key.index).filter(|caller| caller.ticket == key.ticket)?;
+        if matches!(caller.stage, Stage::Ended(_)) {
+            let Stage::Ended(result) = self.remove(key).stage else { return None };
+            return Some(result);
+        }
+        if caller.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            if let Some(old) = caller.waker.replace(waker.clone()) {
+                wakers.retire(old);
+            }
+        }
+        None
+    }
+
+    /// A caller leaves. Gives its call, if one is under way, and what it leaves behind, to be dropped without the lock.
+    pub(super) fn leave(&mut self, key: CallerKey) -> (Option<CallId>, Option<Caller>) {
+        if self.table.get(key.index).is_none_or(|caller| caller.ticket != key.ticket) {
+            return (None, None);
+        }
+        let caller = self.remove(key);
+        let call = match &caller.stage {
+            Stage::Accepted(call) => {
+                self.seats.remove(&call.sequence().to_u64());
+                Some(*call)
+            }
+            Stage::InLine(queued) => {
+                if let Some(at) = queued.deadline {
+                    self.line_deadlines.remove(&(at, key));
+                }
+                self.forget_leavers();
+                None
+            }
+            Stage::AtTheDesk | Stage::Ended(_) => None,
+        };
+        (call, Some(caller))
+    }
+
+    fn add(&mut self, ticket: u64, stage: Stage, waker: Waker) -> CallerKey {
+        let index = self.table.insert(Caller { ticket, waker: Some(waker), stage });
+        CallerKey { ticket, index }
+    }
+
+    /// Takes the next caller out of the line.
+    pub(super) fn first_in_line(&mut self) -> Option<(CallerKey, Queued)> {
+        loop {
+            let key = self.line.pop_front()?;
+            let Some(caller) = self.table.get_mut(key.index) else { continue };
+            if caller.ticket != key.ticket || !matches!(caller.stage, Stage::InLine(_)) {
+                continue;
+            }
+            if let Stage::InLine(queued) = mem::replace(&mut caller.stage, Stage::AtTheDesk) {
+                if let Some(at) = queued.deadline {
+                    self.line_deadlines.remove(&(at, key));
+                }
+                return Some((key, queued));
+            }
+        }
+    }
+
+    pub(super) fn back_in_line(&mut self, key: CallerKey, queued: Queued) {
+        self.line_deadlines.extend(queued.deadline.map(|at| (at, key)));
+        self.table[key.index].stage = Stage::InLine(queued);
+        self.line.push_front(key);
+    }
+
+    pub(super) fn accept(&mut self, key: CallerKey, call: CallId) {
+        self.table[key.index].stage = Stage::Accepted(call);
+        self.seats.insert(call.sequence().to_u64(), key);
+    }
+
+    /// The outcome of an accepted call.
+    pub(super) fn end(&mut self, call: CallId, result: CallResult, wakers: &mut Wakers) {
+        if let Some(key) = self.seats.remove(&call.sequence().to_u64()) {
+            self.finish(key, result, wakers);
+        }
+    }
+
+    pub(super) fn finish(&mut self, key: CallerKey, result: CallResult, wakers: &mut Wakers) {
+        let caller = &mut self.table[key.index];
+        caller.stage = Stage::Ended(result);
+        wakers.extend(caller.waker.take());
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.line_deadlines.first().map(|&(at, _)| at)
+    }
+
+    /// Ends the calls whose deadline has passed while they stood in line.
+    pub(super) fn time_out(&mut self, now: Instant, wakers: &mut Wakers) {
+        while let Some(&(at, key)) = self.line_deadlines.first() {
+            if at > now {
+                return;
+            }
+            self.line_deadlines.pop_first();
+            self.finish(key, Err(CallError::TimedOut(Delivery::NotSent)), wakers);
+            self.forget_leavers();
+        }
+    }
+
+    fn remove(&mut self, key: CallerKey) -> Caller {
+        let caller = self.table.remove(key.index);
+        if self.table.is_empty() {
+            // Nobody waits, so nothing is held for those who do.
+            self.table = Slab::new();
+            self.line = VecDeque::new();
+        }
+        caller
+    }
+
+    /// Keeps the line from filling up with those that have left it.
+    fn forget_leavers(&mut self) {
+        if self.line.len() > 2 * self.table.len() + 16 {
+            let Self { table, line, .. } = self;
+            line.retain(|key| {
+                table.get(key.index).is_some_and(|caller| {
+                    caller.ticket == key.ticket && matches!(caller.stage, Stage::InLine(_))
+                })
+            });
+        }
+    }
+}
