@@ -164,9 +164,10 @@ impl Config {
         let messages = |bytes: usize| bytes + bytes / CHARGE_OVERHEAD as usize * ENTRY;
         let clamp = |window: u64| usize::try_from(window).unwrap_or(usize::MAX >> 8);
         let largest = self.max_message as usize;
-        let requests = clamp(self.request_window) + self.call_slots as usize * 2 * ENTRY;
-        let pushes = messages(clamp(self.push_window));
-        let replies = self.undelivered_limit + self.reply_limit + 2 * largest + calls * 2 * ENTRY;
+        // Twice what arrives: the metadata of a message that was put together from pieces is kept beside it.
+        let requests = 2 * clamp(self.request_window) + self.call_slots as usize * 2 * ENTRY;
+        let pushes = clamp(self.push_window) + messages(clamp(self.push_window));
+        let replies = 2 * self.undelivered_limit + self.reply_limit + 2 * largest + calls * 2 * ENTRY;
         let waiting = messages(self.outbox_limit) + largest;
         let committed = 2 * (self.commit_limit + largest) + (64 << 10);
         requests + pushes + replies + waiting + committed + largest + (64 << 10)

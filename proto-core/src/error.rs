@@ -276,7 +276,7 @@ impl fmt::Display for CloseReason {
             Self::Peer(code, info) => {
                 write!(f, "closed by the peer: {code}")?;
                 match info.as_ref().and_then(|info| info.text.as_deref()) {
-                    Some(text) => write!(f, " ({text})"),
+                    Some(text) => write!(f, " ({})", harmless(text)),
                     None => Ok(()),
                 }
             }
@@ -289,6 +289,20 @@ impl fmt::Display for CloseReason {
 }
 
 impl core::error::Error for CloseReason {}
+
+/// A peer's text as it may be shown: nothing in it moves a terminal's cursor or starts a line of its own.
+pub(crate) fn harmless(text: &str) -> impl fmt::Display + '_ {
+    struct Harmless<'a>(&'a str);
+
+    impl fmt::Display for Harmless<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+            self.0.chars().map(shown).try_for_each(|c| fmt::Write::write_char(f, c))
+        }
+    }
+
+    Harmless(text)
+}
 
 /// Whether the peer can have run a call that got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -380,6 +394,16 @@ impl core::error::Error for ConfigError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peers_words_are_shown_without_control_characters() {
+        let info = CloseInfo::with_text("bye\x1b[2J\nfake line");
+        let reason = CloseReason::Peer(CloseCode::NORMAL, Some(Arc::new(info)));
+        assert_eq!(
+            alloc::string::ToString::to_string(&reason),
+            "closed by the peer: NORMAL (bye\u{fffd}[2J\u{fffd}fake line)"
+        );
+    }
 
     #[test]
     fn errors_are_small() {

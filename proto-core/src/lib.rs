@@ -35,9 +35,9 @@ pub mod connection;
 pub mod endpoint;
 pub mod error;
 pub mod event;
-pub mod rng;
 #[cfg(feature = "peer")]
 pub mod peer;
+pub mod rng;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod time;

@@ -87,7 +87,9 @@ impl Closing {
 /// What a reason holds in memory.
 pub(super) fn reason_bytes(reason: &CloseReason) -> usize {
     match reason {
-        CloseReason::Peer(_, Some(info)) => 2 * size_of::<usize>() + size_of::<CloseInfo>() + text_bytes(info),
+        CloseReason::Peer(_, Some(info)) => {
+            2 * size_of::<usize>() + size_of::<CloseInfo>() + text_bytes(info)
+        }
         _ => 0,
     }
 }

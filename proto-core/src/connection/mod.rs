@@ -320,12 +320,7 @@ impl Connection {
     /// Answers a request that the application never sees. If the connection closes, its caller hears of that instead.
     fn answer_unrun(&mut self, RequestId(id): RequestId, status: StatusCode) {
         if self.may_send() && self.requests.answer(id) {
-            self.send(Waiting::Reply {
-                id,
-                status,
-                extensions: Extensions::none(),
-                body: Bytes::new(),
-            });
+            self.send(Waiting::Reply { id, status, extensions: Extensions::none(), body: Bytes::new() });
         }
     }
 
@@ -350,7 +345,7 @@ impl Connection {
 
     /// Closes: sends what has been accepted, then CLOSE, and waits a bounded time for the peer to do the same.
     ///
-    /// Calls that the peer does not answer before its own CLOSE end with [`Outcome::Lost`]. The last event is
+    /// Calls that the peer does not answer before its own CLOSE end with [`Outcome::Lost`](crate::Outcome::Lost). The last event is
     /// [`Event::Closed`]. Does nothing if the connection is closing already.
     pub fn close(&mut self, now: Instant, code: CloseCode, info: CloseInfo) {
         self.observe(now);

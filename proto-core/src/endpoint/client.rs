@@ -97,7 +97,8 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
         self
     }
 
-    /// How long to wait for each address to take the connection, before the handshake. Default 10 s.
+    /// How long to wait for the name to be resolved, and then for each address to take the connection, before the
+    /// handshake. Default 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -143,8 +144,10 @@ async fn reach<R: Runtime>(
     timeout: Duration,
 ) -> Result<(R::Stream, SocketAddr), AddressError> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for candidate in address.resolve(runtime).await? {
-        match within(runtime, timeout, runtime.connect(candidate)).await {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
+    let late_name = || AddressError::new(AddressAction::Resolve, address, &late());
+    for candidate in within(runtime, timeout, address.resolve(runtime), late_name).await? {
+        match within(runtime, timeout, runtime.connect(candidate), late).await {
             Ok(stream) => return Ok((stream, candidate)),
             Err(error) => last = error,
         }
@@ -153,11 +156,12 @@ async fn reach<R: Runtime>(
 }
 
 /// Gives up on a future after a time.
-async fn within<R: Runtime, T>(
+async fn within<R: Runtime, T, E>(
     runtime: &R,
     timeout: Duration,
-    future: impl Future<Output = io::Result<T>>,
-) -> io::Result<T> {
+    future: impl Future<Output = Result<T, E>>,
+    late: impl Fn() -> E,
+) -> Result<T, E> {
     use crate::peer::Sleep as _;
     let (clock, mut sleep) = (runtime.clock(), runtime.sleep());
     let until = clock.now() + timeout;
@@ -167,7 +171,7 @@ async fn within<R: Runtime, T>(
             return Poll::Ready(result);
         }
         if clock.now() >= until {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
+            return Poll::Ready(Err(late()));
         }
         if sleep.poll_until(cx, until).is_ready() {
             cx.waker().wake_by_ref();

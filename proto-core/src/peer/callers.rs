@@ -181,9 +181,8 @@ impl Callers {
     fn remove(&mut self, key: CallerKey) -> Caller {
         let caller = self.table.remove(key.index);
         if self.table.is_empty() {
-            // Nobody waits, so nothing is held for those who do.
-            self.table = Slab::new();
-            self.line = VecDeque::new();
+            // Nobody waits, so nothing is held for those who do; an empty map would keep its last node.
+            *self = Self::default();
         }
         caller
     }

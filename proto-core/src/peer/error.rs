@@ -1,12 +1,12 @@
 //! How calls fail, seen from both ends.
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt;
 
 use bytes::Bytes;
 
-use crate::error::{CloseReason, Delivery, Refusal, Refused};
+use crate::error::{CloseReason, Delivery, Refusal, Refused, harmless};
 use crate::wire::StatusCode;
 
 /// An answer that is not a success: what a handler returns, and what its caller gets.
@@ -34,8 +34,7 @@ impl Status {
 
     /// The description as a text, with what is no UTF-8 and what would move a terminal's cursor replaced.
     pub fn text(&self) -> String {
-        let text = String::from_utf8_lossy(&self.body);
-        text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+        harmless(&String::from_utf8_lossy(&self.body)).to_string()
     }
 }
 

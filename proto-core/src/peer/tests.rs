@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::future::{Future, pending};
 use core::pin::{Pin, pin};
@@ -12,7 +13,6 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::io::{self, IoSlice};
 use std::sync::Mutex;
-use std::task::Wake;
 
 use bytes::Bytes;
 

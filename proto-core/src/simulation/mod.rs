@@ -44,6 +44,7 @@
 
 mod pair;
 mod pipe;
+mod side;
 
 pub use self::pair::{Pair, PairConfig, WriterKind};
 pub use self::pipe::{Cut, CutKind, CutPlace, Pipe, PipeConfig, Read};

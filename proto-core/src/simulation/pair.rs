@@ -1,9 +1,9 @@
 //! Two connections, two pipes and one clock.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::pipe::{CutKind, Pipe, PipeConfig, Read};
+use super::pipe::{CutKind, Pipe, PipeConfig};
+use super::side::Side;
 use crate::config::SharedConfig;
 use crate::connection::{Connection, Role};
 use crate::event::Event;
@@ -61,32 +61,12 @@ pub struct Pair {
     acceptor: Side,
 }
 
-/// One connection and the pipe that it writes to.
-#[derive(Debug)]
-struct Side {
-    connection: Connection,
-    outgoing: Pipe,
-    /// What an owning writer has taken over and not yet written.
-    owned: Vec<u8>,
-    /// What it has written and not yet reported.
-    unreported: usize,
-    shut_down: bool,
-    eof: bool,
-    gone: bool,
-}
-
 impl Pair {
     /// A pair whose stream has just been opened; the handshake is still to come.
     pub fn new(config: &PairConfig) -> Self {
         let mut rng = Rng::new(config.seed);
-        let mut side = |role, own: &SharedConfig, pipe: &PipeConfig| Side {
-            connection: Connection::new(own, role, Instant::EPOCH),
-            outgoing: Pipe::new(pipe.clone(), rng.next_u64()),
-            owned: Vec::new(),
-            unreported: 0,
-            shut_down: false,
-            eof: false,
-            gone: false,
+        let mut side = |role, own: &SharedConfig, pipe: &PipeConfig| {
+            Side::new(Connection::new(own, role, Instant::EPOCH), Pipe::new(pipe.clone(), rng.next_u64()))
         };
         let dialer = side(Role::Dialer, &config.dialer, &config.to_acceptor);
         let acceptor = side(Role::Acceptor, &config.acceptor, &config.to_dialer);
@@ -271,70 +251,6 @@ impl Pair {
     }
 }
 
-impl Side {
-    /// Writes the first chunk of what waits, as far as it goes; shuts down when the connection wants that.
-    fn write(&mut self, now: Instant, writer: WriterKind) -> bool {
-        let connection = &mut self.connection;
-        let reported = core::mem::take(&mut self.unreported);
-        connection.advance_transmit(now, reported);
-        let chunk = connection.transmit().next().unwrap_or_default();
-        if writer == WriterKind::Owned && self.owned.is_empty() && !chunk.is_empty() {
-            self.owned = chunk.to_vec();
-            connection.begin_transmit(self.owned.len());
-            return true;
-        }
-        let bytes = if self.owned.is_empty() { chunk } else { &self.owned[..] };
-        if bytes.is_empty() {
-            let wanted = connection.wants_shutdown() && !self.shut_down;
-            if wanted {
-                self.shut_down = true;
-                self.outgoing.shut_down(now);
-            }
-            return wanted || reported > 0;
-        }
-        match self.outgoing.write(now, bytes) {
-            Ok(written) if self.owned.is_empty() => {
-                connection.advance_transmit(now, written);
-                written > 0
-            }
-            Ok(written) => {
-                self.owned.drain(..written);
-                self.unreported = written;
-                written > 0 || reported > 0
-            }
-            Err(error) => {
-                self.owned = Vec::new();
-                connection.handle_transport_error(now, error);
-                true
-            }
-        }
-    }
-
-    /// Reads once from the other side's pipe.
-    fn read_from(&mut self, incoming: &mut Pipe, now: Instant) -> bool {
-        if self.connection.is_closed() {
-            if !self.gone {
-                self.gone = true;
-                incoming.close_reader();
-            }
-            return false;
-        }
-        if self.eof || !self.connection.wants_read() {
-            return false;
-        }
-        match incoming.read(now) {
-            Ok(Read::Bytes(mut bytes)) => self.connection.handle_input(now, &mut bytes),
-            Ok(Read::Eof) => {
-                self.eof = true;
-                self.connection.handle_eof(now);
-            }
-            Ok(Read::Pending) => return false,
-            Err(error) => self.connection.handle_transport_error(now, error),
-        }
-        true
-    }
-}
-
 const fn other(role: Role) -> Role {
     match role {
         Role::Dialer => Role::Acceptor,
@@ -344,6 +260,8 @@ const fn other(role: Role) -> Role {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::super::{Cut, CutPlace};
     use super::*;
     use crate::error::{CloseReason, TransportError};
