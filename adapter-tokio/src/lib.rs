@@ -52,18 +52,21 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use proto_core::Instant;
-use proto_core::endpoint::{self, Address, ConnectError, Listener, Runtime, Spawn};
+use proto_core::endpoint::{self, Listener, Runtime, Spawn};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use proto_core;
 pub use proto_core::bytes::{self, Bytes};
-pub use proto_core::endpoint::{AddressError, Broadcast, Client, ServeError, ServerHandle};
+pub use proto_core::endpoint::{
+    Address, AddressAction, AddressError, Broadcast, Client, ConnectError, ServeError, ServerHandle,
+};
 pub use proto_core::peer::{
     Call, CallError, Clock, Handler, Handlers, NoHandler, Peer, Push, Refuse, Reply, Request, Status,
     on_push, on_request,
 };
 pub use proto_core::{
-    CloseCode, CloseInfo, CloseReason, Config, Delivery, Message, Refusal, Refused, Route, StatusCode,
+    CloseCode, CloseInfo, CloseReason, Config, ConfigError, Delivery, Limit, Message, ProtocolError, Refusal,
+    Refused, Route, StatusCode, TransportError,
 };
 
 pub use self::stream::{Sleep, Stream};

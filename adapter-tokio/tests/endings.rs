@@ -1,0 +1,158 @@
+//! How connections fail to begin, and how they end: what each side is told, and that nothing is left behind.
+
+mod common;
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use adapter_tokio::{
+    AddressAction, CloseCode, CloseReason, ConnectError, NoHandler, Refuse, ServeError, Server, StatusCode,
+    TransportError, client, connect, on_request,
+};
+use common::{Raw, echo, in_time, on_both, request, serve, until};
+use tokio::sync::mpsc;
+
+#[test]
+fn a_refused_client_is_told_the_code_and_the_words() {
+    on_both(|| async {
+        let handler = on_request(|_, _| async { Err(StatusCode::UNKNOWN_ROUTE.into()) }).on_open(
+            |_, hello| async move {
+                match &hello.credentials[..] {
+                    b"let me in" => Ok(()),
+                    _ => Err(Refuse::new(CloseCode::BAD_CREDENTIALS, "unknown token")),
+                }
+            },
+        );
+        let server = serve(handler).await;
+        let address = server.local_addr();
+        let refused = client(NoHandler).credentials("guess").connect(address).await.unwrap_err();
+        let ConnectError::Handshake { reason: CloseReason::Peer(code, Some(info)), .. } = &refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!((*code, info.text.as_deref()), (CloseCode::BAD_CREDENTIALS, Some("unknown token")));
+        let expected =
+            format!("no handshake with {address}: closed by the peer: BAD_CREDENTIALS (unknown token)");
+        assert_eq!(refused.to_string(), expected);
+        let welcome = client(NoHandler).credentials("let me in").connect(address).await.unwrap();
+        assert!(welcome.is_open());
+        until(|| server.connections() == 1).await;
+    });
+}
+
+#[test]
+fn addresses_that_do_not_work_are_named_with_the_cause() {
+    on_both(|| async {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        let in_use = Server::bind(address, NoHandler).await.unwrap_err();
+        let ServeError::Address(error) = &in_use else { panic!("{in_use:?}") };
+        assert_eq!((error.action, error.kind), (AddressAction::Listen, ErrorKind::AddrInUse));
+        assert!(in_use.to_string().starts_with(&format!("cannot listen on {address}: ")), "{in_use}");
+
+        drop(free);
+        let refused = connect(address).await.unwrap_err();
+        let ConnectError::Address(error) = &refused else { panic!("{refused:?}") };
+        assert_eq!((error.action, error.kind), (AddressAction::Connect, ErrorKind::ConnectionRefused));
+        assert!(refused.to_string().starts_with(&format!("cannot connect to {address}: ")), "{refused}");
+
+        for name in ["no-such-host.invalid:7000", "no port", "127.0.0.1:port", ":7000", ""] {
+            let unresolved = connect(name).await.unwrap_err();
+            let ConnectError::Address(error) = &unresolved else { panic!("{unresolved:?}") };
+            assert_eq!(error.action, AddressAction::Resolve);
+            assert!(unresolved.to_string().starts_with(&format!("cannot resolve {name}: ")), "{unresolved}");
+        }
+    });
+}
+
+#[test]
+fn a_server_that_stops_tells_its_clients_and_returns() {
+    on_both(|| async {
+        let server = serve(echo()).await;
+        let mut clients = Vec::new();
+        for _ in 0..5 {
+            clients.push(connect(server.local_addr()).await.unwrap());
+        }
+        // One has not said a word yet, and learns of it as well.
+        let mut silent = Raw::connect(server.local_addr()).await;
+        until(|| server.connections() == 6).await;
+        server.stop();
+        for client in &clients {
+            let reason = in_time(client.closed()).await;
+            assert_eq!(reason, CloseReason::Peer(CloseCode::GOING_AWAY, None));
+        }
+        assert_eq!(silent.close_code().await, CloseCode::GOING_AWAY);
+        drop(silent);
+        let address = server.local_addr();
+        in_time(server.served).await.unwrap();
+        assert!(matches!(connect(address).await, Err(ConnectError::Address(_))), "it listens no more");
+    });
+}
+
+#[test]
+fn dropping_the_future_of_serve_ends_the_connections_too() {
+    on_both(|| async {
+        let server = serve(echo()).await;
+        let client = connect(server.local_addr()).await.unwrap();
+        server.served.abort();
+        assert_eq!(in_time(client.closed()).await, CloseReason::Peer(CloseCode::GOING_AWAY, None));
+        until(|| server.connections() == 0).await;
+    });
+}
+
+#[test]
+fn each_side_says_who_closed() {
+    on_both(|| async {
+        let (told, mut heard) = mpsc::unbounded_channel();
+        let handler = on_request(|_, _| async { Ok("".into()) }).on_close(move |_, reason| {
+            let _ = told.send(reason.clone());
+        });
+        let server = serve(handler).await;
+        let client = connect(server.local_addr()).await.unwrap();
+        assert_eq!(in_time(client.close()).await, CloseReason::Local(CloseCode::NORMAL));
+        assert_eq!(in_time(heard.recv()).await, Some(CloseReason::Peer(CloseCode::NORMAL, None)));
+    });
+}
+
+#[test]
+fn a_client_that_vanishes_leaves_nothing_behind() {
+    on_both(|| async {
+        let (told, mut heard) = mpsc::unbounded_channel();
+        let running = Arc::new(AtomicUsize::new(0));
+        let counts = running.clone();
+        let handler = on_request(move |_, _| {
+            counts.fetch_add(1, Ordering::SeqCst);
+            let guard = Leaving(counts.clone());
+            async move {
+                let _guard = guard;
+                std::future::pending().await
+            }
+        })
+        .on_close(move |_, reason| {
+            let _ = told.send(reason.clone());
+        });
+        let server = serve(handler).await;
+        for reset in [false, true] {
+            let mut raw = Raw::open(server.local_addr()).await;
+            raw.send(&request(0, b"never answered")).await;
+            until(|| running.load(Ordering::SeqCst) == 1).await;
+            if reset {
+                raw.stream.set_zero_linger().unwrap();
+            }
+            drop(raw);
+            let expected = if reset { TransportError::Reset } else { TransportError::Eof };
+            assert_eq!(in_time(heard.recv()).await, Some(CloseReason::Transport(expected)));
+            until(|| server.connections() == 0 && running.load(Ordering::SeqCst) == 0).await;
+        }
+    });
+}
+
+/// One less when a handler is dropped.
+struct Leaving(Arc<AtomicUsize>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
