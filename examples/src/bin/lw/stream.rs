@@ -1,0 +1,323 @@
+//! One call for each line of standard input, and the answers in the order of the lines.
+//!
+//! Calls wait in a queue, oldest first. Each is polled once when it joins, which sends it; after that only the oldest
+//! is polled, since the connection keeps the answers of the others until their turn comes. The queue is bounded in
+//! calls and in bytes, input and output have room for two chunks each, and what is full makes the rest wait: so
+//! neither a long input nor a slow reader makes memory grow.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use adapter_tokio::{Call, CallError, Client, CloseReason, Delivery, Message, Reply};
+use tokio::sync::mpsc::Receiver;
+
+use crate::args::CallOptions;
+use crate::call::within;
+use crate::exit::{Exit, Failure, describe, say};
+use crate::input;
+use crate::lines::{Line, Lines};
+use crate::output::{Closed, Output};
+use crate::progress::Progress;
+use crate::units::{Deadline, grouped};
+
+/// Bytes of lines in flight before further ones wait. A server with default windows takes no more anyway.
+const REQUEST_BYTES: usize = 4 << 20;
+/// The same for answers, which are taken to be as long as the longest so far.
+const REPLY_BYTES: usize = 16 << 20;
+
+pub(crate) struct Stream<'a> {
+    client: &'a Client,
+    route: Message,
+    deadline: Deadline,
+    concurrency: usize,
+    keep_going: bool,
+    max_line: usize,
+
+    input: Receiver<io::Result<Vec<u8>>>,
+    lines: Lines,
+    source: Source,
+    output: Output,
+    progress: Progress,
+
+    /// Calls that have not been answered on standard output, oldest first.
+    queue: VecDeque<Entry>,
+    queued_bytes: usize,
+    longest_reply: usize,
+
+    lines_read: u64,
+    answered: u64,
+    failed: u64,
+    lost: Option<Loss>,
+}
+
+struct Entry {
+    line: u64,
+    bytes: usize,
+    stage: Stage,
+}
+
+enum Stage {
+    Waits(Call),
+    /// It ended as soon as it began; `None` once that was taken.
+    Ended(Option<LineResult>),
+}
+
+type LineResult = Result<Reply, LineError>;
+
+/// What is still to come from standard input.
+enum Source {
+    Open,
+    Ended,
+    Failed(io::Error),
+}
+
+/// The connection ended, and took calls with it.
+struct Loss {
+    reason: CloseReason,
+    line: u64,
+    may_have_run: u64,
+    not_sent: u64,
+}
+
+enum LineError {
+    TooLong,
+    Call(CallError),
+}
+
+enum Step {
+    /// The oldest line has its answer.
+    Answer(u64, LineResult),
+    /// Nothing can be done at the moment, so what was answered should be seen.
+    Flush,
+    Progress,
+    End,
+}
+
+impl<'a> Stream<'a> {
+    pub(crate) fn new(client: &'a Client, options: &CallOptions) -> Self {
+        let max_line = options.max_message as usize;
+        Self {
+            client,
+            route: options.route.clone(),
+            deadline: options.deadline,
+            concurrency: options.concurrency as usize,
+            keep_going: options.keep_going,
+            max_line,
+            input: input::chunks(),
+            lines: Lines::new(max_line),
+            source: Source::Open,
+            output: Output::new(),
+            progress: Progress::new(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            longest_reply: 0,
+            lines_read: 0,
+            answered: 0,
+            failed: 0,
+            lost: None,
+        }
+    }
+
+    /// Calls for every line.
+    pub(crate) async fn run(mut self) -> Result<(), Failure> {
+        let result = self.answer_all().await;
+        self.progress.clear();
+        let failed = self.failed > 0;
+        // Nothing is in flight any more that anybody waits for.
+        self.queue.clear();
+        match (self.output.end(), result) {
+            (Ok(()), Ok(result)) => result,
+            // Whoever read the answers has enough.
+            (Err(error), _) if error.kind() == io::ErrorKind::BrokenPipe => {
+                if failed {
+                    Err(Failure::quiet(Exit::CallFailed))
+                } else {
+                    Ok(())
+                }
+            }
+            (Err(error), _) => {
+                Err(Failure::new(Exit::System, format_args!("cannot write to standard output: {error}")))
+            }
+            (Ok(()), Err(Closed)) => Err(Failure::new(Exit::System, "cannot write to standard output")),
+        }
+    }
+
+    async fn answer_all(&mut self) -> Result<Result<(), Failure>, Closed> {
+        loop {
+            match poll_fn(|cx| self.poll_step(cx)).await {
+                Step::Answer(_, Ok(reply)) => self.succeed(&reply),
+                Step::Answer(line, Err(error)) => {
+                    if let Err(failure) = self.fail(line, error) {
+                        self.output.flush().await?;
+                        return Ok(Err(failure));
+                    }
+                }
+                Step::Flush => self.output.flush().await?,
+                Step::Progress => self.progress.show(self.answered, self.queue.len()),
+                Step::End => {
+                    self.output.flush().await?;
+                    return Ok(self.summary());
+                }
+            }
+            if self.output.is_full() {
+                self.output.flush().await?;
+            }
+        }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        self.fill(cx);
+        if let Some(Entry { line, bytes, stage }) = self.queue.front_mut() {
+            if let Poll::Ready(result) = stage.poll(cx) {
+                let line = *line;
+                self.queued_bytes -= *bytes;
+                self.queue.pop_front();
+                return Poll::Ready(Step::Answer(line, result));
+            }
+        } else if self.lost.is_some() || !matches!(self.source, Source::Open) {
+            return Poll::Ready(Step::End);
+        }
+        if !self.output.is_empty() {
+            return Poll::Ready(Step::Flush);
+        }
+        self.progress.poll_due(cx).map(|()| Step::Progress)
+    }
+
+    /// Sends as many lines as there are and as may be in flight.
+    fn fill(&mut self, cx: &mut Context<'_>) {
+        while self.has_room() {
+            let line = match self.lines.next() {
+                Some(line) => line,
+                None if !matches!(self.source, Source::Open) => return,
+                None => match self.input.poll_recv(cx) {
+                    Poll::Pending => return,
+                    Poll::Ready(Some(Ok(chunk))) => {
+                        self.lines.push(chunk);
+                        continue;
+                    }
+                    Poll::Ready(Some(Err(error))) => {
+                        self.source = Source::Failed(error);
+                        return;
+                    }
+                    Poll::Ready(None) => {
+                        self.source = Source::Ended;
+                        let Some(line) = self.lines.finish() else { return };
+                        line
+                    }
+                },
+            };
+            self.enter(line, cx);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let calls = self.queue.len();
+        self.lost.is_none()
+            && (calls == 0
+                || calls < self.concurrency
+                    && self.queued_bytes < REQUEST_BYTES
+                    && calls * self.longest_reply < REPLY_BYTES)
+    }
+
+    fn enter(&mut self, line: Line, cx: &mut Context<'_>) {
+        self.lines_read += 1;
+        let (bytes, stage) = match line {
+            Line::TooLong => (0, Stage::Ended(Some(Err(LineError::TooLong)))),
+            Line::Whole(body) => {
+                let bytes = body.len();
+                let message = Message { body, ..self.route.clone() };
+                let mut stage = Stage::Waits(within(self.client.call_message(message), self.deadline));
+                if let Poll::Ready(result) = stage.poll(cx) {
+                    stage = Stage::Ended(Some(result));
+                }
+                (bytes, stage)
+            }
+        };
+        self.queued_bytes += bytes;
+        self.queue.push_back(Entry { line: self.lines_read, bytes, stage });
+    }
+
+    fn succeed(&mut self, reply: &Reply) {
+        self.longest_reply = self.longest_reply.max(reply.body.len());
+        // Behind a lost line there is no place for an answer, unless an empty line stands for the lost one.
+        if self.lost.is_none() || self.keep_going {
+            self.output.line(&reply.body);
+            self.answered += 1;
+        }
+    }
+
+    /// A line failed. It is an error if that ends all.
+    fn fail(&mut self, line: u64, error: LineError) -> Result<(), Failure> {
+        let text = match error {
+            LineError::Call(CallError::Lost { delivery, reason }) => {
+                self.lose(line, delivery, reason);
+                return Ok(());
+            }
+            LineError::Call(error) => describe(&error),
+            LineError::TooLong => {
+                format!("longer than --max-message {}; the call was not sent", grouped(self.max_line as u64))
+            }
+        };
+        self.failed += 1;
+        let line = grouped(line);
+        if self.keep_going {
+            self.output.line(b"");
+            self.progress.clear();
+            say(format_args!("line {line}: {text}"));
+        } else if self.lost.is_none() {
+            let behind = match self.queue.len() {
+                0 => String::new(),
+                n => format!(" (lines behind it that may have been run: {})", grouped(n as u64)),
+            };
+            return Err(Failure::new(Exit::CallFailed, format_args!("line {line}: {text}{behind}")));
+        }
+        Ok(())
+    }
+
+    /// The connection took a call with it. The others in the queue are heard first, to count them.
+    fn lose(&mut self, line: u64, delivery: Delivery, reason: CloseReason) {
+        let loss = self.lost.get_or_insert(Loss { reason, line, may_have_run: 0, not_sent: 0 });
+        match delivery {
+            Delivery::MaybeSent => loss.may_have_run += 1,
+            Delivery::NotSent => loss.not_sent += 1,
+        }
+        if self.keep_going {
+            self.output.line(b"");
+        }
+    }
+
+    /// All that was begun has ended.
+    fn summary(&self) -> Result<(), Failure> {
+        if let Some(Loss { reason, line, may_have_run, not_sent }) = &self.lost {
+            let text = format!(
+                "line {}: {reason}; answered: {}, may have been run without an answer: {}, \
+                 not sent: {} and all after",
+                grouped(*line),
+                grouped(self.answered),
+                grouped(*may_have_run),
+                grouped(*not_sent)
+            );
+            return Err(Failure::new(Exit::Lost, text));
+        }
+        if let Source::Failed(error) = &self.source {
+            return Err(Failure::new(Exit::System, format_args!("cannot read standard input: {error}")));
+        }
+        if self.failed > 0 {
+            let (failed, read) = (grouped(self.failed), grouped(self.lines_read));
+            return Err(Failure::new(Exit::CallFailed, format_args!("failed lines: {failed} of {read}")));
+        }
+        Ok(())
+    }
+}
+
+impl Stage {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LineResult> {
+        match self {
+            Self::Waits(call) => Pin::new(call).poll(cx).map_err(LineError::Call),
+            Self::Ended(result) => result.take().map_or(Poll::Pending, Poll::Ready),
+        }
+    }
+}

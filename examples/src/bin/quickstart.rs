@@ -1,0 +1,296 @@
+//! A tour of Longwire: one server and some clients in one process, over TCP on this machine.
+//!
+//! Each step does one thing, checks what came back, and says so in a line. The program fails, and names the step, if
+//! anything is not as it should be; so it is a test as well. The steps stand in the order in which they are run, each in
+//! a function of its own that can be read alone.
+
+use std::error::Error;
+use std::fmt::{Debug, Display};
+use std::future::{Future, pending};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use adapter_tokio::{
+    CallError, Client, CloseCode, CloseReason, ConnectError, Message, NoHandler, Peer, Push, Refuse, Reply,
+    Request, Route, Server, ServerHandle, Status, StatusCode, client, on_request,
+};
+use tokio::sync::{mpsc, watch};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match tour().await {
+        Ok(()) => {
+            println!("\nall as it should be");
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            eprintln!("\n{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn tour() -> Result<()> {
+    let (noted, mut notes) = mpsc::unbounded_channel();
+    let server = serve(noted).await?;
+    let address = server.local_addr();
+    println!("a server listens on {address}\n");
+
+    let (heard, mut news) = mpsc::unbounded_channel();
+    let ada = connect("ada", address, &heard).await?;
+    step(1, "a call", a_call(&ada)).await?;
+    step(2, "an error status", an_error_status(&ada)).await?;
+    step(3, "a call back", a_call_back(&ada)).await?;
+    step(4, "out of order", out_of_order(&ada)).await?;
+    step(5, "a deadline", a_deadline(&ada)).await?;
+    step(6, "a push", a_push(&ada, &mut notes)).await?;
+
+    let grace = connect("grace", address, &heard).await?;
+    let alan = connect("alan", address, &heard).await?;
+    step(7, "a broadcast", a_broadcast(&server, &mut news)).await?;
+    step(8, "a refusal", a_refusal(address)).await?;
+    step(9, "a close", a_close(ada, &mut notes)).await?;
+    step(10, "the end", the_end(&server, &[grace, alan])).await
+}
+
+// What the server does.
+
+/// Whom a connection belongs to: kept with it from the moment when it is let in.
+struct User(String);
+
+/// Starts a server. What its clients push, and how they leave, goes to `noted`.
+async fn serve(noted: mpsc::UnboundedSender<String>) -> Result<ServerHandle> {
+    // The number of the answer that has reached the client last: see `out_of_order`.
+    let arrived = Arc::new(watch::Sender::new(0));
+    let (leaving, numbers) = (noted.clone(), arrived.clone());
+    let handler = on_request(move |peer, request| answer(peer, request, arrived.clone()))
+        .on_push(move |peer, push| {
+            take_note(&peer, &push, &noted, &numbers);
+            async {}
+        })
+        .on_open(|peer, hello| async move { let_in(&peer, &hello.credentials) })
+        .on_close(move |peer, reason| {
+            let _ = leaving.send(format!("{} is gone, {reason}", user(peer)));
+        });
+    let server = Server::bind("127.0.0.1:0", handler).await?;
+    let handle = server.handle();
+    tokio::spawn(server.serve());
+    Ok(handle)
+}
+
+/// Decides who may come. The credentials are whatever the two sides agree on: here a name.
+fn let_in(peer: &Peer, credentials: &[u8]) -> Result<(), Refuse> {
+    match credentials {
+        b"ada" | b"grace" | b"alan" => {
+            peer.set(User(String::from_utf8_lossy(credentials).into_owned()));
+            Ok(())
+        }
+        _ => Err(Refuse::new(CloseCode::BAD_CREDENTIALS, "not on the list")),
+    }
+}
+
+/// Answers calls. Each runs beside the others of its connection.
+async fn answer(peer: Peer, request: Request, arrived: Arc<watch::Sender<u8>>) -> Result<Reply, Status> {
+    match request.route() {
+        Route::Name("echo") => Ok(request.body.into()),
+        Route::Name("greet") => {
+            // Both ends of a connection have the same `Peer`, so a handler calls as a client does.
+            let failed = |error: CallError| Status::new(StatusCode::HANDLER_FAILED, error.to_string());
+            let mood = peer.call("mood", "").await.map_err(failed)?;
+            Ok(format!("hello, {} {}", text(&mood.body), user(&peer)).into())
+        }
+        Route::Name("wait for the next") => {
+            let [number] = request.body[..] else { return Err(StatusCode::BAD_REQUEST.into()) };
+            let next = arrived.subscribe().wait_for(|&last| number == 3 || last == number + 1).await.is_ok();
+            if next { Ok(request.body.into()) } else { Err(StatusCode::HANDLER_FAILED.into()) }
+        }
+        Route::Name("wait for ever") => pending().await,
+        _ => Err(StatusCode::UNKNOWN_ROUTE.into()),
+    }
+}
+
+/// Takes pushes, which nobody answers.
+fn take_note(peer: &Peer, push: &Push, noted: &mpsc::UnboundedSender<String>, arrived: &watch::Sender<u8>) {
+    match (push.route(), &push.body[..]) {
+        (Route::Name("note"), note) => drop(noted.send(format!("{}: {}", user(peer), text(note)))),
+        (Route::Name("arrived"), &[number]) => drop(arrived.send_replace(number)),
+        _ => {}
+    }
+}
+
+fn user(peer: &Peer) -> String {
+    peer.attribute::<User>().map_or_else(|| "somebody".into(), |user| user.0.clone())
+}
+
+// What the clients do.
+
+/// Connects, and shows a name. What the server pushes goes to `heard`.
+async fn connect(
+    name: &'static str,
+    address: SocketAddr,
+    heard: &mpsc::UnboundedSender<String>,
+) -> Result<Client> {
+    let heard = heard.clone();
+    let handler = on_request(|_server, request| async move {
+        match request.route() {
+            Route::Name("mood") => Ok("cheerful".into()),
+            _ => Err(StatusCode::UNKNOWN_ROUTE.into()),
+        }
+    })
+    .on_push(move |_server, push| {
+        let _ = heard.send(format!("{name} {:?}", text(&push.body)));
+        async {}
+    });
+    Ok(client(handler).credentials(name).connect(address).await?)
+}
+
+async fn a_call(client: &Client) -> Result<String> {
+    let reply = client.call("echo", "hello").await?;
+    check("the reply", &*reply.body, b"hello")?;
+    Ok(line("client → server", "echo \"hello\"", format_args!("{:?}", text(&reply.body))))
+}
+
+async fn an_error_status(client: &Client) -> Result<String> {
+    match client.call("no such route", "").await {
+        Err(CallError::Status(status)) => {
+            check("the status", &status.code, &StatusCode::UNKNOWN_ROUTE)?;
+            check("that it may have run", &status.code.may_have_run(), &false)?;
+            Ok(line("client → server", "no such route", format_args!("{status}; nothing was run")))
+        }
+        other => unexpected(other),
+    }
+}
+
+async fn a_call_back(client: &Client) -> Result<String> {
+    let reply = client.call("greet", "").await?;
+    check("the reply", &*reply.body, b"hello, cheerful ada")?;
+    Ok([
+        line("client → server", "greet", format_args!("{:?}", text(&reply.body))),
+        line("server → client", "mood, to answer greet", "\"cheerful\""),
+    ]
+    .join("\n"))
+}
+
+/// Three calls, of which each is answered only when the answer to the next one has arrived.
+async fn out_of_order(client: &Client) -> Result<String> {
+    let arrivals = Mutex::new(Vec::new());
+    let call = async |number: u8| -> Result<()> {
+        let reply = client.call("wait for the next", vec![number]).await?;
+        check("the reply", &*reply.body, &[number])?;
+        arrivals.lock().map_err(|_| "a panic")?.push(number);
+        client.push("arrived", vec![number])?;
+        Ok(())
+    };
+    tokio::try_join!(call(1), call(2), call(3))?;
+    let arrivals = arrivals.into_inner()?;
+    check("the order of arrival", &*arrivals, &[3, 2, 1])?;
+    Ok(line("client → server", "1, 2 and 3 at once", "3, 2, 1: each was held until the next was answered"))
+}
+
+async fn a_deadline(client: &Client) -> Result<String> {
+    let call = client.call("wait for ever", "").timeout(Duration::from_millis(50));
+    match call.await {
+        Err(error @ CallError::TimedOut(_)) => {
+            // The request had been sent: what the server made of it, nobody can know.
+            check("that it may have run", &error.may_have_run(), &true)?;
+            let reply = client.call("echo", "still here").await?;
+            check("the next reply", &*reply.body, b"still here")?;
+            Ok([
+                line("client → server", "wait for ever, 50 ms", &error),
+                line("client → server", "echo \"still here\"", format_args!("{:?}", text(&reply.body))),
+            ]
+            .join("\n"))
+        }
+        other => unexpected(other),
+    }
+}
+
+async fn a_push(client: &Client, notes: &mut mpsc::UnboundedReceiver<String>) -> Result<String> {
+    client.push("note", "the tea is cold")?;
+    let note = notes.recv().await;
+    check("what the server noted", &note.as_deref(), &Some("ada: the tea is cold"))?;
+    Ok(line("client → server", "note \"the tea is cold\"", "no answer; the server has noted it"))
+}
+
+async fn a_broadcast(server: &ServerHandle, news: &mut mpsc::UnboundedReceiver<String>) -> Result<String> {
+    let outcome = server.broadcast(&Message::named("news", "there is new tea")?);
+    check("the clients that it went to", &outcome.accepted, &3)?;
+    let mut heard = Vec::new();
+    for _ in 0..outcome.accepted {
+        heard.push(news.recv().await.ok_or("the clients are gone")?);
+    }
+    heard.sort();
+    let expected = ["ada", "alan", "grace"].map(|name| format!("{name} \"there is new tea\""));
+    check("what they heard", &*heard, &expected)?;
+    Ok(line("server → 3 clients", "news \"there is new tea\"", "ada, alan and grace have heard it"))
+}
+
+async fn a_refusal(address: SocketAddr) -> Result<String> {
+    match client(NoHandler).credentials("mallory").connect(address).await {
+        Err(ConnectError::Handshake { reason, .. }) => {
+            check("the code", &reason.code(), &Some(CloseCode::BAD_CREDENTIALS))?;
+            Ok(line("client → server", "connects as \"mallory\"", reason))
+        }
+        other => unexpected(other),
+    }
+}
+
+async fn a_close(client: Client, notes: &mut mpsc::UnboundedReceiver<String>) -> Result<String> {
+    let reason = client.close().await;
+    check("the client's reason", &reason, &CloseReason::Local(CloseCode::NORMAL))?;
+    let note = notes.recv().await.ok_or("the server is gone")?;
+    check("the server's note", &*note, "ada is gone, closed by the peer: NORMAL")?;
+    Ok([
+        line("client → server", "closes", format_args!("the client says: {reason}")),
+        line("", "", format_args!("the server says: {note}")),
+    ]
+    .join("\n"))
+}
+
+async fn the_end(server: &ServerHandle, clients: &[Client]) -> Result<String> {
+    server.stop();
+    for client in clients {
+        let reason = client.closed().await;
+        check("the reason", &reason, &CloseReason::Peer(CloseCode::GOING_AWAY, None))?;
+    }
+    Ok(line("server → 2 clients", "stops", "both say: closed by the peer: GOING_AWAY"))
+}
+
+// How a step is run and told.
+
+type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+
+/// Runs a step and prints what it says, or fails with its number and name.
+async fn step(number: u32, name: &str, work: impl Future<Output = Result<String>>) -> Result<()> {
+    let done = tokio::time::timeout(Duration::from_secs(10), work).await;
+    let told = done.unwrap_or_else(|_| Err("it does not end".into()));
+    let told = told.map_err(|problem| format!("step {number}, {name}, failed: {problem}"))?;
+    for (index, line) in told.lines().enumerate() {
+        let heading = if index == 0 { format!("{number:>2}. {name}") } else { String::new() };
+        println!("{heading:<21}{line}");
+    }
+    Ok(())
+}
+
+fn line(who: &str, what: &str, answer: impl Display) -> String {
+    let arrow = if what.is_empty() { ' ' } else { '←' };
+    format!("{who:<20}{what:<25}{arrow} {answer}")
+}
+
+fn check<T: PartialEq<U> + Debug + ?Sized, U: Debug + ?Sized>(
+    what: &str,
+    found: &T,
+    expected: &U,
+) -> Result<()> {
+    if found == expected { Ok(()) } else { Err(format!("{what}: {found:?}, not {expected:?}").into()) }
+}
+
+fn unexpected<T>(found: impl Debug) -> Result<T> {
+    Err(format!("unexpected: {found:?}").into())
+}
+
+fn text(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).into_owned()
+}
