@@ -10,7 +10,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use adapter_tokio::{
-    Bytes, CallError, Config, Peer, Reply, Route, Status, StatusCode, connect, connect_with, on_request,
+    Bytes, CallError, Config, Peer, Refusal, Reply, Route, Status, StatusCode, connect, connect_with,
+    on_request,
 };
 use common::{echo, in_time, on_both, serve, serve_with, until};
 use tokio::sync::{Notify, Semaphore};
@@ -197,4 +198,21 @@ fn a_call_that_waits_in_line_is_timed_out_there_and_is_known_not_to_have_run() {
 
 async fn poll_once<F: Future + ?Sized>(mut future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+#[test]
+fn a_call_that_does_not_wait_in_line_gives_its_message_back() {
+    on_both(|| async {
+        let config = Config { call_slots: 1, ..Config::default() };
+        let server = serve_with(config, on_request(|_, _| std::future::pending())).await;
+        let client = connect(server.local_addr()).await.unwrap();
+        let mut holding = pin!(client.call("wait", ""));
+        poll_fn(|cx| Poll::Ready(assert!(holding.as_mut().poll(cx).is_pending()))).await;
+
+        let CallError::Refused(refused) = client.try_call("echo", "mine").await.unwrap_err() else {
+            panic!("one slot serves one call")
+        };
+        assert_eq!(refused.refusal, Refusal::NoSlot);
+        assert_eq!((refused.message.route(), &refused.message.body[..]), (Route::Name("echo"), &b"mine"[..]));
+    });
 }

@@ -28,7 +28,7 @@ fn pushes_arrive_in_the_order_in_which_they_were_sent() {
         let pushing = tokio::spawn(async move {
             for number in 0..COUNT {
                 let message = Message::named("number", number.to_be_bytes().to_vec()).unwrap();
-                pusher.pushed(message).await.unwrap();
+                pusher.pushed_message(message).await.unwrap();
             }
         });
         for number in 0..COUNT {
@@ -60,14 +60,14 @@ fn a_push_that_waits_for_room_goes_out_when_there_is_some() {
         let client = connect(server.local_addr()).await.unwrap();
         client.push(1, vec![1; 1000]).unwrap();
         assert_eq!(client.push(1, vec![2; 1000]).unwrap_err().refusal, Refusal::Full);
-        let mut waiting = pin!(client.pushed(Message::new(1, vec![2; 1000])));
+        let mut waiting = pin!(client.pushed(1, vec![2; 1000]));
         assert_eq!(in_time(arrived.recv()).await.unwrap(), vec![1; 1000]);
         let polled = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await;
         assert!(polled.is_pending(), "the first has not been dealt with");
         gate.add_permits(2);
         in_time(waiting).await.unwrap();
         assert_eq!(in_time(arrived.recv()).await.unwrap(), vec![2; 1000]);
-        let error = client.pushed(Message::new(1, vec![3; 1025])).await.unwrap_err();
+        let error = client.pushed(1, vec![3; 1025]).await.unwrap_err();
         assert!(matches!(error.refusal, Refusal::TooLarge { length: 1025, limit: 1024 }));
     });
 }
@@ -115,7 +115,7 @@ fn a_broadcast_reaches_every_open_connection() {
             clients.push(connect_with(server.local_addr(), handler).await.unwrap());
         }
         // The server lets a client in before the client can know.
-        let outcome = server.broadcast(&Message::named("news", "tea is ready").unwrap());
+        let outcome = server.broadcast("news", "tea is ready");
         assert_eq!((outcome.accepted, outcome.refused.len()), (20, 0));
         let mut heard = Vec::new();
         for _ in 0..20 {

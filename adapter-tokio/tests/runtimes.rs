@@ -28,7 +28,7 @@ fn what_may_move_between_threads_can() {
         drop(call);
         drop(is_send(peer.closed()));
         drop(is_send(peer.opened()));
-        drop(is_send(peer.pushed(adapter_tokio::Message::new(1, ""))));
+        drop(is_send(peer.pushed(1, "")));
     }
     let _ = of_a_peer;
 }

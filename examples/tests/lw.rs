@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use adapter_tokio::{Client, Message, connect_with, on_push};
+use adapter_tokio::{Client, connect_with, on_push};
 
 /// More than anything here takes. What takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -305,7 +305,7 @@ async fn a_chat_message_reaches_all_who_are_connected() {
     let (one, mut hears_one) = chatter(&server.address).await;
     let (_two, mut hears_two) = chatter(&server.address).await;
 
-    one.pushed(Message::named("chat", "hello").unwrap()).await.unwrap();
+    one.pushed("chat", "hello").await.unwrap();
     assert_eq!([heard(&mut hears_one).await, heard(&mut hears_two).await], ["hello", "hello"]);
 
     // The one who calls is connected too.

@@ -267,15 +267,24 @@ impl CloseReason {
             Self::Transport(_) => None,
         }
     }
+
+    /// The words that came with the peer's close, if any. They are the peer's: show them through [`Display`](fmt::Display)
+    /// of this type, which leaves out what would harm a terminal.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Peer(_, Some(info)) => info.text.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(code) => write!(f, "closed by this side: {code}"),
-            Self::Peer(code, info) => {
+            Self::Peer(code, _) => {
                 write!(f, "closed by the peer: {code}")?;
-                match info.as_ref().and_then(|info| info.text.as_deref()) {
+                match self.text() {
                     Some(text) => write!(f, " ({})", harmless(text)),
                     None => Ok(()),
                 }

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapter_tokio::{
-    CallError, Client, CloseCode, CloseReason, ConnectError, Message, NoHandler, Peer, Push, Refuse, Reply,
-    Request, Route, Server, ServerHandle, Status, StatusCode, client, on_request,
+    CallError, Client, CloseCode, CloseReason, ConnectError, NoHandler, Peer, Push, Refuse, Reply, Request,
+    Route, Server, ServerHandle, Status, StatusCode, client, on_request,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -215,7 +215,7 @@ async fn a_push(client: &Client, notes: &mut mpsc::UnboundedReceiver<String>) ->
 }
 
 async fn a_broadcast(server: &ServerHandle, news: &mut mpsc::UnboundedReceiver<String>) -> Result<String> {
-    let outcome = server.broadcast(&Message::named("news", "there is new tea")?);
+    let outcome = server.broadcast("news", "there is new tea");
     check("the clients that it went to", &outcome.accepted, &3)?;
     let mut heard = Vec::new();
     for _ in 0..outcome.accepted {

@@ -8,9 +8,11 @@ use core::net::SocketAddr;
 use core::task::Waker;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::error::Refused;
-use crate::event::Message;
-use crate::peer::Peer;
+use bytes::Bytes;
+
+use crate::error::{Refusal, Refused};
+use crate::event::{Message, Route};
+use crate::peer::{Peer, message};
 use crate::wire::{CloseCode, CloseInfo};
 
 /// What the parts of a server share.
@@ -152,8 +154,20 @@ impl ServerHandle {
 
     /// Pushes one message to every open connection. The body is shared, not copied for each.
     ///
-    /// Never waits: a connection that has no room is left out, and said so.
-    pub fn broadcast(&self, message: &Message) -> Broadcast {
+    /// Never waits: a connection that has no room is left out, and said so. A route's name that is empty or too long is
+    /// refused by all.
+    pub fn broadcast<'a>(&self, route: impl Into<Route<'a>>, body: impl Into<Bytes>) -> Broadcast {
+        match message(route.into(), body.into()) {
+            Ok(message) => self.broadcast_message(&message),
+            Err(Refused { refusal, .. }) => {
+                let refused = self.peers().into_iter().map(|peer| (peer, refusal)).collect();
+                Broadcast { accepted: 0, refused }
+            }
+        }
+    }
+
+    /// Pushes a message that was put together before to every open connection.
+    pub fn broadcast_message(&self, message: &Message) -> Broadcast {
         let mut outcome = Broadcast::default();
         for peer in self.peers() {
             match peer.push_message(message.clone()) {
@@ -184,5 +198,5 @@ pub struct Broadcast {
     /// Connections that accepted the message for sending.
     pub accepted: usize,
     /// Connections that did not, and why.
-    pub refused: Vec<(Peer, crate::error::Refusal)>,
+    pub refused: Vec<(Peer, Refusal)>,
 }

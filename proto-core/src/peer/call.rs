@@ -30,6 +30,7 @@ pub struct Call {
     peer: Arc<Shared>,
     stage: Stage,
     timeout: Timeout,
+    in_line: bool,
 }
 
 enum Stage {
@@ -41,7 +42,12 @@ enum Stage {
 
 impl Call {
     pub(super) fn new(peer: &Peer, message: Result<Message, Refused>) -> Self {
-        Self { peer: peer.shared().clone(), stage: Stage::New(message), timeout: Timeout::Default }
+        Self {
+            peer: peer.shared().clone(),
+            stage: Stage::New(message),
+            timeout: Timeout::Default,
+            in_line: true,
+        }
     }
 
     /// Waits at most this long, in place of [`Config::call_timeout`](crate::Config::call_timeout).
@@ -56,6 +62,12 @@ impl Call {
         self
     }
 
+    /// Does not wait in line: see [`Peer::try_call`].
+    pub fn or_refuse(mut self) -> Self {
+        self.in_line = false;
+        self
+    }
+
     /// Says more than route and body. A route's name is part of the extensions: what is given here replaces it.
     pub fn extensions(mut self, extensions: Extensions) -> Self {
         if let Stage::New(Ok(message)) = &mut self.stage {
@@ -65,7 +77,7 @@ impl Call {
     }
 
     fn start(&mut self, message: Message, cx: &Context<'_>) -> Poll<CallResult> {
-        let (waker, timeout) = (cx.waker(), self.timeout);
+        let (waker, timeout, in_line) = (cx.waker(), self.timeout, self.in_line);
         let ticket = self.peer.tickets.fetch_add(1, Ordering::Relaxed);
         let entered = self.peer.with(|state, now, _| {
             let deadline = resolve(timeout, state.connection.config().call_timeout).map(|after| now + after);
@@ -78,7 +90,7 @@ impl Call {
                 }
             };
             match refused.refusal {
-                Refusal::Full | Refusal::NoSlot => {
+                Refusal::Full | Refusal::NoSlot if in_line => {
                     let queued = Queued { message: refused.message, deadline };
                     Ok(state.callers.add_in_line(ticket, queued, waker.clone()))
                 }

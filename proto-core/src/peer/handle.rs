@@ -54,6 +54,12 @@ impl Peer {
         Call::new(self, message(route.into(), body.into()))
     }
 
+    /// Calls the other end like [`call`](Self::call), but does not wait in line: without room or a slot the call ends with
+    /// [`CallError::Refused`](super::CallError::Refused), which gives the message back.
+    pub fn try_call<'a>(&self, route: impl Into<Route<'a>>, body: impl Into<Bytes>) -> Call {
+        self.call(route, body).or_refuse()
+    }
+
     /// Calls the other end with a message that was put together before.
     pub fn call_message(&self, message: Message) -> Call {
         Call::new(self, Ok(message))
@@ -84,7 +90,23 @@ impl Peer {
     ///
     /// # Cancel safety
     /// Dropping the future before it is ready drops the message unsent.
-    pub async fn pushed(&self, message: Message) -> Result<(), Refused> {
+    pub async fn pushed<'a>(
+        &self,
+        route: impl Into<Route<'a>>,
+        body: impl Into<Bytes>,
+    ) -> Result<(), Refused> {
+        let message = message(route.into(), body.into())?;
+        self.pushed_message(message).await
+    }
+
+    /// Sends a message that was put together before and wants no answer, as soon as there is room for it.
+    ///
+    /// # Errors
+    /// As for [`pushed`](Self::pushed).
+    ///
+    /// # Cancel safety
+    /// As for [`pushed`](Self::pushed).
+    pub async fn pushed_message(&self, message: Message) -> Result<(), Refused> {
         let mut waiting = Some(message);
         Watch::new(self.0.clone(), |state, now| {
             let Some(message) = waiting.take() else { return Poll::Ready(Ok(())) };
@@ -189,7 +211,7 @@ impl Peer {
     }
 }
 
-fn message(route: Route<'_>, body: Bytes) -> Result<Message, Refused> {
+pub(crate) fn message(route: Route<'_>, body: Bytes) -> Result<Message, Refused> {
     match route {
         Route::Number(number) => Ok(Message::new(number, body)),
         Route::Name(name) => {

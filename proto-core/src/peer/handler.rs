@@ -1,5 +1,6 @@
 //! What answers the peer: a [`Handler`], usually put together from closures.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -33,7 +34,8 @@ pub trait Handler: 'static {
     /// Answers a call. The future is dropped if the connection ends first.
     fn request(&self, peer: Peer, request: Request) -> Self::Request;
 
-    /// Takes a push. The peer's credit returns when the future ends.
+    /// Takes a push. The peer's credit returns when the future ends. A future that still waits when the connection ends is
+    /// dropped: what must not be lost is handed on before it waits.
     fn push(&self, peer: Peer, push: Push) -> Self::Push;
 
     /// Acceptor: decides on a dialer. The time for the handshake goes on.
@@ -66,6 +68,11 @@ impl Request {
     pub fn route(&self) -> Route<'_> {
         Route::of(&self.extensions, self.number)
     }
+
+    /// The body as a text, with what is no UTF-8 replaced.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
 }
 
 /// A push that came in.
@@ -89,6 +96,11 @@ impl Push {
     pub fn route(&self) -> Route<'_> {
         Route::of(&self.extensions, self.number)
     }
+
+    /// The body as a text, with what is no UTF-8 replaced.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
 }
 
 /// A successful answer. Bytes and texts become one with `into()`.
@@ -99,6 +111,13 @@ pub struct Reply {
     pub extensions: Extensions,
     /// The result.
     pub body: Bytes,
+}
+
+impl Reply {
+    /// The body as a text, with what is no UTF-8 replaced.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
 }
 
 macro_rules! replies_from {

@@ -5,8 +5,9 @@
 //! [`Connection`](crate::Connection) and both of them. All of it needs no runtime: an adapter supplies the transport,
 //! a [`Sleep`] and a [`Clock`], and something that polls the driver.
 //!
-//! One mutex guards one connection. It is held briefly, never while waiting, and nobody's waker is woken and nobody's
-//! value dropped under it.
+//! One mutex guards one connection. It is held briefly, never while waiting; nobody's waker is woken and nobody's
+//! value is dropped under it. The exception is a body: one made by [`Bytes::from_owner`](bytes::Bytes::from_owner) must not
+//! use its connection when it is dropped.
 
 mod attributes;
 mod call;
@@ -26,6 +27,8 @@ pub use self::clock::Clock;
 pub use self::driver::Driver;
 pub use self::error::{CallError, Status};
 pub use self::handle::Peer;
+#[cfg(feature = "endpoint")]
+pub(crate) use self::handle::message;
 pub use self::handler::{
     Handler, Handlers, NoHandler, OnClose, OnOpen, OnPush, OnRequest, Push, Refuse, Reply, Request, on_push,
     on_request,

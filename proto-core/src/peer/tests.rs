@@ -230,7 +230,7 @@ fn whoever_waits_for_room_hears_of_the_end_when_it_begins() {
     assert!(poll(accepted.as_mut()).is_pending() && poll(in_line.as_mut()).is_pending());
     assert!(rig.turn().is_pending());
     while peer.push(1, vec![0; 1 << 20]).is_ok() {}
-    let mut room = pin!(peer.pushed(Message::new(1, vec![0; 1 << 20])));
+    let mut room = pin!(peer.pushed(1, vec![0; 1 << 20]));
     assert!(poll(room.as_mut()).is_pending());
 
     peer.close(CloseCode::NORMAL, CloseInfo::default());

@@ -34,7 +34,7 @@ impl Chat {
     /// Pushes to all, and says how many got it. Somebody who reads too slowly misses it; nobody waits for that.
     fn say(&self, body: Bytes) -> usize {
         let (Some(server), Ok(message)) = (self.server.get(), Message::named("chat", body)) else { return 0 };
-        let Broadcast { accepted, refused, .. } = server.broadcast(&message);
+        let Broadcast { accepted, refused, .. } = server.broadcast_message(&message);
         if self.verbose {
             for (peer, refusal) in refused {
                 say(format_args!("connection {} misses a chat message: {refusal}", peer.id()));
