@@ -4,12 +4,14 @@
 //! opens no socket, asks for no time, waits for nothing and wakes nobody: whoever owns it does that. It is made for one
 //! byte stream and never reset; reconnecting makes a new one.
 //!
-//! The parts: `inbound` puts frames together, `receive` says what they do, `calls` and `requests` are the two tables,
+//! The parts: `commands` is what the application asks for, `transport` what the byte stream and the clock do.
+//! `inbound` puts frames together, `receive` says what they do, `calls` and `requests` are the two tables,
 //! `credit` the accounts, `outbox` holds what waits to be written and `commit` gives it its order, `close` is the
 //! way to the end, `timers` and `deadlines` say when time matters.
 
 mod calls;
 mod close;
+mod commands;
 mod commit;
 mod counters;
 mod credit;
@@ -21,27 +23,26 @@ mod queue;
 mod receive;
 mod requests;
 mod timers;
+mod transport;
 
 use alloc::boxed::Box;
 use core::time::Duration;
 
 use bytes::Bytes;
 
-use self::calls::{Calls, EndedEarly};
+use self::calls::Calls;
 use self::close::Closing;
 use self::credit::{ReceiveAccount, SendAccount};
 use self::events::Events;
 use self::inbound::Inbound;
-use self::outbox::{Outbox, Waiting};
+use self::outbox::Outbox;
 use self::requests::Requests;
 use self::timers::Timers;
 use crate::config::SharedConfig;
-use crate::error::{CloseReason, Delivery, Limit, Refusal, Refused, TransportError};
-use crate::event::{CallId, Event, Message, PushToken, RequestId, Timeout};
+use crate::error::CloseReason;
+use crate::event::Event;
 use crate::time::Instant;
-use crate::wire::{
-    CloseCode, CloseInfo, Extensions, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, StatusCode, charge,
-};
+use crate::wire::{CloseCode, CloseInfo, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, StatusCode, charge};
 
 pub use self::counters::Counters;
 pub use self::outbox::Chunks;
@@ -229,287 +230,13 @@ impl Connection {
         self.events.push(Event::Open(welcome), held);
     }
 
-    const fn is_waiting_for_decision(&self) -> bool {
-        matches!(self.state, State::Handshaking { stage: Handshake::Decision, .. })
-    }
-}
-
-/// Commands of the application.
-impl Connection {
-    /// Calls the peer. [`Event::Ended`] tells how it went, exactly once.
-    ///
-    /// # Errors
-    /// The message comes back if it is too long, if it has extensions of another kind, if there is no room for it, or if
-    /// the connection is not open. After [`Refusal::Full`] and [`Refusal::NoSlot`], [`Event::Writable`] says when to try
-    /// again.
-    pub fn call(&mut self, now: Instant, message: Message, timeout: Timeout) -> Result<CallId, Refused> {
-        self.observe(now);
-        let timeout = match timeout {
-            Timeout::Default => self.config.call_timeout,
-            Timeout::After(duration) => Some(duration),
-            Timeout::Never => None,
-        };
-        if let Err(refusal) = self.admit(&message, timeout.is_some(), true) {
-            return Err(Refused { refusal, message });
-        }
-        let id = self.calls.begin(timeout.map(|timeout| self.now + timeout));
-        self.send(Waiting::Request { id, has_deadline: timeout.is_some(), message });
-        Ok(CallId(id))
-    }
-
-    /// Sends a message that wants no answer.
-    ///
-    /// # Errors
-    /// As for [`call`](Self::call).
-    pub fn push(&mut self, now: Instant, message: Message) -> Result<(), Refused> {
-        self.observe(now);
-        if let Err(refusal) = self.admit(&message, false, false) {
-            return Err(Refused { refusal, message });
-        }
-        self.send(Waiting::Push { message });
-        Ok(())
-    }
-
-    /// Answers a request of the peer. A reply never waits for credit.
-    ///
-    /// A body longer than the peer takes, or for which there is no room among the waiting replies
-    /// ([`Config::reply_limit`](crate::Config::reply_limit)), is replaced by status `REPLY_TOO_LARGE` or
-    /// `REPLY_DISCARDED`, and extensions that a reply cannot carry make it `HANDLER_FAILED`: the caller gets an answer in
-    /// any case.
-    ///
-    /// # Errors
-    /// If the reply that the caller gets is not the one given, because of its length or its extensions, or because the
-    /// connection is closing.
-    pub fn reply(
-        &mut self,
-        now: Instant,
-        RequestId(id): RequestId,
-        status: StatusCode,
-        extensions: Extensions,
-        body: Bytes,
-    ) -> Result<(), Refusal> {
-        self.observe(now);
-        if !self.may_send() || !self.requests.answer(id) {
-            return Err(Refusal::Closed);
-        }
-        let length = extensions.block_len(false) + body.len();
-        let replaced = if !extensions.suit(Kind::Reply) {
-            Some((StatusCode::HANDLER_FAILED, Refusal::BadExtension))
-        } else if length > self.max_outgoing as usize {
-            let refusal = Refusal::TooLarge { length: length as u64, limit: self.max_outgoing };
-            Some((StatusCode::REPLY_TOO_LARGE, refusal))
-        } else if self.outbox.reply_bytes() + length > self.config.reply_limit {
-            Some((StatusCode::REPLY_DISCARDED, Refusal::Full))
-        } else {
-            None
-        };
-        let (waiting, result) = match replaced {
-            Some((status, refusal)) => {
-                self.counters.replies_replaced += 1;
-                (
-                    Waiting::Reply { id, status, extensions: Extensions::none(), body: Bytes::new() },
-                    Err(refusal),
-                )
-            }
-            None => (Waiting::Reply { id, status, extensions, body }, Ok(())),
-        };
-        self.send(waiting);
-        result
-    }
-
-    /// Answers a request that the application never sees. If the connection closes, its caller hears of that instead.
-    fn answer_unrun(&mut self, RequestId(id): RequestId, status: StatusCode) {
-        if self.may_send() && self.requests.answer(id) {
-            self.send(Waiting::Reply { id, status, extensions: Extensions::none(), body: Bytes::new() });
-        }
-    }
-
-    /// Gives a call up: no [`Event::Ended`] will come for it. Says whether the peer can have it, or `None` if it had
-    /// ended already (its event may still wait to be polled).
-    ///
-    /// A request that still waits is deleted. One that has been committed runs on at the peer, and its slot is free again
-    /// when the reply has come.
-    pub fn cancel(&mut self, now: Instant, call: CallId) -> Option<Delivery> {
-        self.observe(now);
-        let delivery = self.end_early(call);
-        self.pump();
-        delivery
-    }
-
-    /// Says that the application has dealt with a push, so that the peer may send more.
-    pub fn release(&mut self, now: Instant, PushToken(charge): PushToken) {
-        self.observe(now);
-        self.push_window.give_back(charge);
-        self.pump();
-    }
-
-    /// Closes: sends what has been accepted, then CLOSE, and waits a bounded time for the peer to do the same.
-    ///
-    /// Calls that the peer does not answer before its own CLOSE end with [`Outcome::Lost`](crate::Outcome::Lost). The last event is
-    /// [`Event::Closed`]. Does nothing if the connection is closing already.
-    pub fn close(&mut self, now: Instant, code: CloseCode, info: CloseInfo) {
-        self.observe(now);
-        if matches!(self.state, State::Handshaking { .. } | State::Open) {
-            self.start_closing(Closing::own(code, info));
-            self.pump();
-        }
-    }
-
-    /// Ends the connection at once. Nothing more is sent, and what was waiting is lost.
-    pub fn abort(&mut self, now: Instant, code: CloseCode) {
-        self.observe(now);
-        self.finish(CloseReason::Local(code));
-    }
-
-    /// Whether a message that needs no credit can still be sent.
-    const fn may_send(&self) -> bool {
-        match &self.state {
-            State::Open => true,
-            State::Closing(closing) => !closing.committed && !closing.is_failure(),
-            State::Handshaking { .. } | State::Closed(_) => false,
-        }
-    }
-
-    /// Whether a message may be taken in; takes its charge if so.
-    fn admit(&mut self, message: &Message, deadline: bool, call: bool) -> Result<(), Refusal> {
-        match self.state {
-            State::Handshaking { .. } => return Err(Refusal::NotOpen),
-            State::Open => {}
-            State::Closing(_) | State::Closed(_) => return Err(Refusal::Closed),
-        }
-        if !message.extensions.suit(if call { Kind::Request } else { Kind::Push }) {
-            return Err(Refusal::BadExtension);
-        }
-        let length = message.length(deadline);
-        if length > self.max_outgoing as usize {
-            return Err(Refusal::TooLarge { length: length as u64, limit: self.max_outgoing });
-        }
-        if call && !self.calls.has_free_slot() {
-            self.blocked.slot = true;
-            return Err(Refusal::NoSlot);
-        }
-        let needed = charge(message.held_bytes()) as usize;
-        let room = self.has_room_for(needed);
-        let account = if call { &mut self.request_account } else { &mut self.push_account };
-        if !room {
-            self.blocked.outbox = self.blocked.outbox.max(u32::try_from(needed).unwrap_or(u32::MAX));
-        } else if !account.take(charge(length)) {
-            self.blocked.credit = true;
-        } else {
-            return Ok(());
-        }
-        Err(Refusal::Full)
-    }
-
-    /// Whether a message that counts so many bytes may wait in the outbox. One always may.
-    fn has_room_for(&self, needed: usize) -> bool {
-        let waiting = self.outbox.waiting_charge();
-        waiting == 0 || waiting + needed <= self.config.outbox_limit
-    }
-
-    /// Ends a call for its caller, whatever its REQUEST has come to.
-    fn end_early(&mut self, call: CallId) -> Option<Delivery> {
-        match self.calls.end_early(call.0)? {
-            EndedEarly::Committed => Some(Delivery::MaybeSent),
-            EndedEarly::Waiting(place) => {
-                if let Some(key) = place {
-                    self.withdraw_request(key);
-                }
-                self.note_free_slot();
-                Some(Delivery::NotSent)
-            }
-        }
-    }
-}
-
-/// What the transport and the clock do.
-impl Connection {
-    /// Takes bytes that arrived: all of them, however they are cut, in any state.
-    ///
-    /// The slice is scratch space: its contents are unspecified afterwards.
-    pub fn handle_input(&mut self, now: Instant, input: &mut [u8]) {
-        self.observe(now);
-        if self.is_closed() {
-            return;
-        }
-        self.counters.bytes_received += input.len() as u64;
-        self.receive(input);
-        self.pump();
-    }
-
-    /// The stream has ended: the peer sends nothing more.
-    ///
-    /// After a CLOSE from the peer that is how a connection ends; without one, the connection is lost.
-    pub fn handle_eof(&mut self, now: Instant) {
-        self.observe(now);
-        match &mut self.state {
-            State::Handshaking { .. } | State::Open => {
-                self.finish(CloseReason::Transport(TransportError::Eof));
-            }
-            State::Closing(closing) => {
-                closing.eof = true;
-                self.stop_listening();
-                self.pump();
-            }
-            State::Closed(_) => {}
-        }
-    }
-
-    /// Reading or writing failed: nothing more comes or goes.
-    pub fn handle_transport_error(&mut self, now: Instant, error: TransportError) {
-        self.observe(now);
-        let reason = match &self.state {
-            State::Closing(closing) if !closing.is_cut_short(self.outbox.pending()) => closing.reason.clone(),
-            _ => CloseReason::Transport(error),
-        };
-        self.finish(reason);
-    }
-
-    /// The time may have come for something: call it at the instant of [`poll_timeout`](Self::poll_timeout), or whenever you
-    /// like. Nothing happens before its time. Feed available input first, so that nothing is given up whose answer
-    /// has arrived.
-    ///
-    /// Afterwards `poll_timeout` is `None` or later than `now`.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.observe(now);
-        while let Some(id) = self.calls.pop_due(self.now) {
-            if let Some(delivery) = self.end_early(CallId(id)) {
-                self.time_out(CallId(id), delivery);
-            }
-        }
-        while let Some(timer) = self.timers.pop_due(self.now) {
-            match timer {
-                Timer::Handshake => self.fail(CloseReason::TimedOut(Limit::Handshake)),
-                Timer::WriteStall => self.finish(CloseReason::TimedOut(Limit::WriteStall)),
-                Timer::Closing => self.finish_closing(),
-                Timer::Call => {}
-            }
-        }
-        self.pump();
-    }
-
-    /// The transport has written `n` of the bytes that [`transmit`](Self::transmit) lent.
-    pub fn advance_transmit(&mut self, now: Instant, n: usize) {
-        self.observe(now);
-        let n = n.min(self.outbox.pending());
-        if n == 0 {
-            return;
-        }
-        self.counters.bytes_sent += n as u64;
-        self.outbox.advance(n);
-        self.timers.clear(Timer::WriteStall);
-        self.pump();
-    }
-
-    /// The transport has taken the next `n` bytes into its own hands and may send them at any time: for writers that own
-    /// their buffers. [`advance_transmit`](Self::advance_transmit) follows when they have been written.
-    pub fn begin_transmit(&mut self, n: usize) {
-        self.outbox.hand_over(n);
-    }
-
     /// Time moves on, never back.
     fn observe(&mut self, now: Instant) {
         self.now = self.now.max(now);
+    }
+
+    const fn is_waiting_for_decision(&self) -> bool {
+        matches!(self.state, State::Handshaking { stage: Handshake::Decision, .. })
     }
 }
 

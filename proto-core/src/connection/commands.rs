@@ -1,0 +1,201 @@
+//! What the application asks of a connection: to call, push, reply, cancel, release, close and abort.
+//!
+//! A command that cannot be carried out changes nothing and gives back what it was given.
+
+use bytes::Bytes;
+
+use super::calls::EndedEarly;
+use super::close::Closing;
+use super::outbox::Waiting;
+use super::{Connection, State};
+use crate::error::{CloseReason, Delivery, Refusal, Refused};
+use crate::event::{CallId, Message, PushToken, RequestId, Timeout};
+use crate::time::Instant;
+use crate::wire::{CloseCode, CloseInfo, Extensions, Kind, StatusCode, charge};
+
+impl Connection {
+    /// Calls the peer. [`Event::Ended`] tells how it went, exactly once.
+    ///
+    /// # Errors
+    /// The message comes back if it is too long, if it has extensions of another kind, if there is no room for it, or if
+    /// the connection is not open. After [`Refusal::Full`] and [`Refusal::NoSlot`], [`Event::Writable`] says when to try
+    /// again.
+    pub fn call(&mut self, now: Instant, message: Message, timeout: Timeout) -> Result<CallId, Refused> {
+        self.observe(now);
+        let timeout = match timeout {
+            Timeout::Default => self.config.call_timeout,
+            Timeout::After(duration) => Some(duration),
+            Timeout::Never => None,
+        };
+        if let Err(refusal) = self.admit(&message, timeout.is_some(), true) {
+            return Err(Refused { refusal, message });
+        }
+        let id = self.calls.begin(timeout.map(|timeout| self.now + timeout));
+        self.send(Waiting::Request { id, has_deadline: timeout.is_some(), message });
+        Ok(CallId(id))
+    }
+
+    /// Sends a message that wants no answer.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    pub fn push(&mut self, now: Instant, message: Message) -> Result<(), Refused> {
+        self.observe(now);
+        if let Err(refusal) = self.admit(&message, false, false) {
+            return Err(Refused { refusal, message });
+        }
+        self.send(Waiting::Push { message });
+        Ok(())
+    }
+
+    /// Answers a request of the peer. A reply never waits for credit.
+    ///
+    /// A body longer than the peer takes, or for which there is no room among the waiting replies
+    /// ([`Config::reply_limit`](crate::Config::reply_limit)), is replaced by status `REPLY_TOO_LARGE` or
+    /// `REPLY_DISCARDED`, and extensions that a reply cannot carry make it `HANDLER_FAILED`: the caller gets an answer in
+    /// any case.
+    ///
+    /// # Errors
+    /// If the reply that the caller gets is not the one given, because of its length or its extensions, or because the
+    /// connection is closing.
+    pub fn reply(
+        &mut self,
+        now: Instant,
+        RequestId(id): RequestId,
+        status: StatusCode,
+        extensions: Extensions,
+        body: Bytes,
+    ) -> Result<(), Refusal> {
+        self.observe(now);
+        if !self.may_send() || !self.requests.answer(id) {
+            return Err(Refusal::Closed);
+        }
+        let length = extensions.block_len(false) + body.len();
+        let replaced = if !extensions.suit(Kind::Reply) {
+            Some((StatusCode::HANDLER_FAILED, Refusal::BadExtension))
+        } else if length > self.max_outgoing as usize {
+            let refusal = Refusal::TooLarge { length: length as u64, limit: self.max_outgoing };
+            Some((StatusCode::REPLY_TOO_LARGE, refusal))
+        } else if self.outbox.reply_bytes() + length > self.config.reply_limit {
+            Some((StatusCode::REPLY_DISCARDED, Refusal::Full))
+        } else {
+            None
+        };
+        let (waiting, result) = match replaced {
+            Some((status, refusal)) => {
+                self.counters.replies_replaced += 1;
+                (
+                    Waiting::Reply { id, status, extensions: Extensions::none(), body: Bytes::new() },
+                    Err(refusal),
+                )
+            }
+            None => (Waiting::Reply { id, status, extensions, body }, Ok(())),
+        };
+        self.send(waiting);
+        result
+    }
+
+    /// Answers a request that the application never sees. If the connection closes, its caller hears of that instead.
+    pub(super) fn answer_unrun(&mut self, RequestId(id): RequestId, status: StatusCode) {
+        if self.may_send() && self.requests.answer(id) {
+            self.send(Waiting::Reply { id, status, extensions: Extensions::none(), body: Bytes::new() });
+        }
+    }
+
+    /// Gives a call up: no [`Event::Ended`] will come for it. Says whether the peer can have it, or `None` if it had
+    /// ended already (its event may still wait to be polled).
+    ///
+    /// A request that still waits is deleted. One that has been committed runs on at the peer, and its slot is free again
+    /// when the reply has come.
+    pub fn cancel(&mut self, now: Instant, call: CallId) -> Option<Delivery> {
+        self.observe(now);
+        let delivery = self.end_early(call);
+        self.pump();
+        delivery
+    }
+
+    /// Says that the application has dealt with a push, so that the peer may send more.
+    pub fn release(&mut self, now: Instant, PushToken(charge): PushToken) {
+        self.observe(now);
+        self.push_window.give_back(charge);
+        self.pump();
+    }
+
+    /// Closes: sends what has been accepted, then CLOSE, and waits a bounded time for the peer to do the same.
+    ///
+    /// Calls that the peer does not answer before its own CLOSE end with [`Outcome::Lost`](crate::Outcome::Lost). The last event is
+    /// [`Event::Closed`]. Does nothing if the connection is closing already.
+    pub fn close(&mut self, now: Instant, code: CloseCode, info: CloseInfo) {
+        self.observe(now);
+        if matches!(self.state, State::Handshaking { .. } | State::Open) {
+            self.start_closing(Closing::own(code, info));
+            self.pump();
+        }
+    }
+
+    /// Ends the connection at once. Nothing more is sent, and what was waiting is lost.
+    pub fn abort(&mut self, now: Instant, code: CloseCode) {
+        self.observe(now);
+        self.finish(CloseReason::Local(code));
+    }
+
+    /// Whether a message that needs no credit can still be sent.
+    pub(super) const fn may_send(&self) -> bool {
+        match &self.state {
+            State::Open => true,
+            State::Closing(closing) => !closing.committed && !closing.is_failure(),
+            State::Handshaking { .. } | State::Closed(_) => false,
+        }
+    }
+
+    /// Whether a message may be taken in; takes its charge if so.
+    fn admit(&mut self, message: &Message, deadline: bool, call: bool) -> Result<(), Refusal> {
+        match self.state {
+            State::Handshaking { .. } => return Err(Refusal::NotOpen),
+            State::Open => {}
+            State::Closing(_) | State::Closed(_) => return Err(Refusal::Closed),
+        }
+        if !message.extensions.suit(if call { Kind::Request } else { Kind::Push }) {
+            return Err(Refusal::BadExtension);
+        }
+        let length = message.length(deadline);
+        if length > self.max_outgoing as usize {
+            return Err(Refusal::TooLarge { length: length as u64, limit: self.max_outgoing });
+        }
+        if call && !self.calls.has_free_slot() {
+            self.blocked.slot = true;
+            return Err(Refusal::NoSlot);
+        }
+        let needed = charge(message.held_bytes()) as usize;
+        let room = self.has_room_for(needed);
+        let account = if call { &mut self.request_account } else { &mut self.push_account };
+        if !room {
+            self.blocked.outbox = self.blocked.outbox.max(u32::try_from(needed).unwrap_or(u32::MAX));
+        } else if !account.take(charge(length)) {
+            self.blocked.credit = true;
+        } else {
+            return Ok(());
+        }
+        Err(Refusal::Full)
+    }
+
+    /// Whether a message that counts so many bytes may wait in the outbox. One always may.
+    pub(super) fn has_room_for(&self, needed: usize) -> bool {
+        let waiting = self.outbox.waiting_charge();
+        waiting == 0 || waiting + needed <= self.config.outbox_limit
+    }
+
+    /// Ends a call for its caller, whatever its REQUEST has come to.
+    pub(super) fn end_early(&mut self, call: CallId) -> Option<Delivery> {
+        match self.calls.end_early(call.0)? {
+            EndedEarly::Committed => Some(Delivery::MaybeSent),
+            EndedEarly::Waiting(place) => {
+                if let Some(key) = place {
+                    self.withdraw_request(key);
+                }
+                self.note_free_slot();
+                Some(Delivery::NotSent)
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the byte stream and the clock do to a connection: bytes that arrive and leave, the end, and the time.
+
+use super::{Connection, State, Timer};
+use crate::error::{CloseReason, Limit, TransportError};
+use crate::event::CallId;
+use crate::time::Instant;
+
+impl Connection {
+    /// Takes bytes that arrived: all of them, however they are cut, in any state.
+    ///
+    /// The slice is scratch space: its contents are unspecified afterwards.
+    pub fn handle_input(&mut self, now: Instant, input: &mut [u8]) {
+        self.observe(now);
+        if self.is_closed() {
+            return;
+        }
+        self.counters.bytes_received += input.len() as u64;
+        self.receive(input);
+        self.pump();
+    }
+
+    /// The stream has ended: the peer sends nothing more.
+    ///
+    /// After a CLOSE from the peer that is how a connection ends; without one, the connection is lost.
+    pub fn handle_eof(&mut self, now: Instant) {
+        self.observe(now);
+        match &mut self.state {
+            State::Handshaking { .. } | State::Open => {
+                self.finish(CloseReason::Transport(TransportError::Eof));
+            }
+            State::Closing(closing) => {
+                closing.eof = true;
+                self.stop_listening();
+                self.pump();
+            }
+            State::Closed(_) => {}
+        }
+    }
+
+    /// Reading or writing failed: nothing more comes or goes.
+    pub fn handle_transport_error(&mut self, now: Instant, error: TransportError) {
+        self.observe(now);
+        let reason = match &self.state {
+            State::Closing(closing) if !closing.is_cut_short(self.outbox.pending()) => closing.reason.clone(),
+            _ => CloseReason::Transport(error),
+        };
+        self.finish(reason);
+    }
+
+    /// The time may have come for something: call it at the instant of [`poll_timeout`](Self::poll_timeout), or whenever you
+    /// like. Nothing happens before its time. Feed available input first, so that nothing is given up whose answer
+    /// has arrived.
+    ///
+    /// Afterwards `poll_timeout` is `None` or later than `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.observe(now);
+        while let Some(id) = self.calls.pop_due(self.now) {
+            if let Some(delivery) = self.end_early(CallId(id)) {
+                self.time_out(CallId(id), delivery);
+            }
+        }
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            match timer {
+                Timer::Handshake => self.fail(CloseReason::TimedOut(Limit::Handshake)),
+                Timer::WriteStall => self.finish(CloseReason::TimedOut(Limit::WriteStall)),
+                Timer::Closing => self.finish_closing(),
+                Timer::Call => {}
+            }
+        }
+        self.pump();
+    }
+
+    /// The transport has written `n` of the bytes that [`transmit`](Self::transmit) lent.
+    pub fn advance_transmit(&mut self, now: Instant, n: usize) {
+        self.observe(now);
+        let n = n.min(self.outbox.pending());
+        if n == 0 {
+            return;
+        }
+        self.counters.bytes_sent += n as u64;
+        self.outbox.advance(n);
+        self.timers.clear(Timer::WriteStall);
+        self.pump();
+    }
+
+    /// The transport has taken the next `n` bytes into its own hands and may send them at any time: for writers that own
+    /// their buffers. [`advance_transmit`](Self::advance_transmit) follows when they have been written.
+    pub fn begin_transmit(&mut self, n: usize) {
+        self.outbox.hand_over(n);
+    }
+}
