@@ -1,8 +1,8 @@
 //! Longwire on [tokio].
 //!
 //! Longwire is for long-lived connections: one TCP connection that both sides keep open and use for calls in both
-//! directions, pushes and broadcast. This crate drives it on tokio and re-exports the rest: it is the only one that a
-//! user on tokio depends on.
+//! directions, pushes and broadcast. This crate drives it on tokio and re-exports the rest: beside tokio itself it is the
+//! only one to depend on.
 //!
 //! # A server
 //!
@@ -30,7 +30,7 @@
 //! let client = adapter_tokio::connect("127.0.0.1:7000").await?;
 //! let reply = client.call("echo", "hello").await?;
 //! assert_eq!(reply.body, "hello");
-//! client.close().await;
+//! client.finish().await;
 //! # Ok(())
 //! # }
 //! ```
@@ -38,6 +38,27 @@
 //! Both ends of a connection have the same [`Peer`], so a server calls and pushes to its clients as they do to it;
 //! [`connect_with`] gives the client a handler. All of it works on either flavour of tokio's runtime. Functions that make
 //! a server or a client must be called within one.
+//!
+//! # Tests in virtual time
+//!
+//! Every clock in here is tokio's, so a paused runtime makes time pass at once when nothing else is left to do:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use adapter_tokio::{CallError, Delivery, Server, on_request};
+//! // In a program of your own this is `#[tokio::test(start_paused = true)]`.
+//! #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = Server::bind("127.0.0.1:0", on_request(|_, _| std::future::pending())).await?;
+//!     let address = server.local_addr();
+//!     tokio::spawn(server.serve());
+//!     let client = adapter_tokio::connect(address).await?;
+//!     let hour = Duration::from_secs(3600);
+//!     let error = client.call("wait", "").timeout(hour).await.unwrap_err();
+//!     assert_eq!(error, CallError::TimedOut(Delivery::MaybeSent));
+//!     Ok(())
+//! }
+//! ```
 //!
 //! # What goes where
 //!
@@ -64,6 +85,7 @@ pub use proto_core::peer::{
     Call, CallError, Clock, Handler, Handlers, NoHandler, Peer, Push, Refuse, Reply, Request, Status,
     on_push, on_request,
 };
+pub use proto_core::wire::{ExtensionFields, Extensions, Hello};
 pub use proto_core::{
     CloseCode, CloseInfo, CloseReason, Config, ConfigError, Delivery, Limit, Message, ProtocolError, Refusal,
     Refused, Route, StatusCode, TransportError,

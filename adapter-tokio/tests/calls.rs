@@ -207,7 +207,8 @@ fn a_call_that_does_not_wait_in_line_gives_its_message_back() {
         let server = serve_with(config, on_request(|_, _| std::future::pending())).await;
         let client = connect(server.local_addr()).await.unwrap();
         let mut holding = pin!(client.call("wait", ""));
-        poll_fn(|cx| Poll::Ready(assert!(holding.as_mut().poll(cx).is_pending()))).await;
+        let waits = poll_fn(|cx| Poll::Ready(holding.as_mut().poll(cx).is_pending())).await;
+        assert!(waits);
 
         let CallError::Refused(refused) = client.try_call("echo", "mine").await.unwrap_err() else {
             panic!("one slot serves one call")

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adapter_tokio::{
-    AddressAction, CloseCode, CloseReason, ConnectError, NoHandler, Refuse, ServeError, Server, StatusCode,
-    TransportError, client, connect, on_request,
+    AddressAction, Bytes, CloseCode, CloseReason, Config, ConnectError, NoHandler, Peer, Refusal, Refuse,
+    ServeError, Server, ServerHandle, StatusCode, TransportError, client, connect, on_request,
 };
-use common::{Raw, echo, in_time, on_both, request, serve, until};
+use common::{Raw, echo, in_time, on_both, request, serve, serve_with, until};
 use tokio::sync::mpsc;
 
 #[test]
@@ -110,7 +110,7 @@ fn each_side_says_who_closed() {
         });
         let server = serve(handler).await;
         let client = connect(server.local_addr()).await.unwrap();
-        assert_eq!(in_time(client.close()).await, CloseReason::Local(CloseCode::NORMAL));
+        assert_eq!(in_time(client.finish()).await, CloseReason::Local(CloseCode::NORMAL));
         assert_eq!(in_time(heard.recv()).await, Some(CloseReason::Peer(CloseCode::NORMAL, None)));
     });
 }
@@ -155,4 +155,70 @@ impl Drop for Leaving {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+#[test]
+fn who_never_got_in_is_reported() {
+    on_both(|| async {
+        let (reports, mut reported) = mpsc::unbounded_channel();
+        let refusing = on_request(|_, _| async { Err(StatusCode::UNKNOWN_ROUTE.into()) })
+            .on_open(|_, _| async { Err(Refuse::new(CloseCode::REFUSED, "nobody gets in")) });
+        let server = Server::builder(refusing)
+            .on_handshake_error(move |_, reason| reports.send(reason.code()).unwrap())
+            .bind("127.0.0.1:0")
+            .await
+            .unwrap();
+        let address = server.local_addr();
+        let serving = tokio::spawn(server.serve());
+        connect(address).await.unwrap_err();
+        assert_eq!(in_time(reported.recv()).await, Some(Some(CloseCode::REFUSED)));
+        serving.abort();
+    });
+}
+
+#[test]
+fn credentials_and_configuration_may_come_in_any_order() {
+    on_both(|| async {
+        let named =
+            on_request(|peer: Peer, _| async move { Ok(peer.attribute::<Bytes>().unwrap().to_vec().into()) })
+                .on_open(|peer: Peer, hello| async move {
+                    peer.set_attribute(hello.credentials);
+                    Ok(())
+                });
+        let server = serve(named).await;
+        let first = client(NoHandler).credentials("ada").config(Config::default());
+        let last = client(NoHandler).config(Config::default()).credentials("ada");
+        for builder in [first, last] {
+            let client = builder.connect(server.local_addr()).await.unwrap();
+            assert_eq!(client.call("who", "").await.unwrap().body, "ada");
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_takes_no_calls_is_not_waited_for() {
+    on_both(|| async {
+        let config = Config { call_slots: 0, ..Config::default() };
+        let server = serve_with(config, echo()).await;
+        let client = connect(server.local_addr()).await.unwrap();
+        let error = in_time(client.call("echo", "").no_timeout()).await.unwrap_err();
+        assert_eq!(error.refusal(), Some(Refusal::NotCallable));
+    });
+}
+
+#[tokio::test]
+async fn a_handler_may_know_its_server() {
+    let make = |server: ServerHandle| {
+        on_request(move |_, _| {
+            let count = server.connections();
+            async move { Ok(count.to_string().into()) }
+        })
+    };
+    let server = Server::bind_with("127.0.0.1:0", Config::default(), make).await.unwrap();
+    let address = server.local_addr();
+    let serving = tokio::spawn(server.serve());
+    let client = connect(address).await.unwrap();
+    assert_eq!(client.call("count", "").await.unwrap().body, "1");
+    client.finish().await;
+    serving.abort();
 }

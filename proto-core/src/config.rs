@@ -8,7 +8,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::error::{ConfigError, HelloFault};
-use crate::wire::{CHARGE_OVERHEAD, Capabilities, Codec, Hello, Versions};
+use crate::wire::{CHARGE_OVERHEAD, Capabilities, Codec, Hello, Versions, charge};
 
 /// What a connection takes, keeps and waits for.
 ///
@@ -95,6 +95,24 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Takes messages up to this length, in bytes, and leaves the rest as it is: frames and windows grow with it where they
+    /// must. To be set on the side that receives them.
+    ///
+    /// ```
+    /// use proto_core::Config;
+    ///
+    /// assert_eq!(Config::default().with_max_message(64 << 20).validate(), Ok(()));
+    /// ```
+    #[must_use]
+    pub fn with_max_message(mut self, length: u32) -> Self {
+        let window = 2 * charge(length as usize);
+        self.max_message = length;
+        self.max_frame = self.max_frame.max(length);
+        self.request_window = self.request_window.max(window);
+        self.push_window = self.push_window.max(window);
+        self
+    }
+
     /// Checks every field against its range.
     ///
     /// # Errors

@@ -337,6 +337,8 @@ pub enum Refusal {
     Full,
     /// All slots that the peer granted are in use: try again after `Writable`.
     NoSlot,
+    /// The peer takes no calls: it granted no slot at all.
+    NotCallable,
     /// The handshake has not ended yet.
     NotOpen,
     /// The message is longer than the peer takes.
@@ -356,6 +358,7 @@ impl fmt::Display for Refusal {
             Self::Closed => f.write_str("the connection is closed"),
             Self::Full => f.write_str("too much waits to be sent already"),
             Self::NoSlot => f.write_str("too many calls are in flight already"),
+            Self::NotCallable => f.write_str("the peer takes no calls"),
             Self::NotOpen => f.write_str("the connection is not open yet"),
             Self::TooLarge { length, limit } => {
                 write!(f, "a message of {length} bytes is over the peer's limit of {limit}")

@@ -22,7 +22,7 @@ use crate::wire::{ExtensionError, ExtensionFields, Extensions, Hello, Sequence, 
 /// assert_eq!(by_name.route(), Route::Name("echo"));
 /// # Ok::<(), proto_core::wire::ExtensionError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Message {
     /// The number of the route; 0 if the route has a name.
     pub number: u32,
@@ -71,6 +71,37 @@ impl Message {
     }
 }
 
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_message(f, "Message", self.route(), &self.body)
+    }
+}
+
+/// Shows a message without all of its body, which may be large and end up in a log.
+pub(crate) fn debug_message(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    route: Route<'_>,
+    body: &Bytes,
+) -> fmt::Result {
+    f.debug_struct(name).field("route", &route).field("body", &Brief(body)).finish_non_exhaustive()
+}
+
+/// Shows how a body begins and how long it is.
+pub(crate) struct Brief<'a>(pub(crate) &'a Bytes);
+
+impl fmt::Debug for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 32;
+        match self.0.get(..SHOWN) {
+            Some(start) if self.0.len() > SHOWN => {
+                write!(f, "b\"{}\"... ({} bytes)", start.escape_ascii(), self.0.len())
+            }
+            _ => write!(f, "b\"{}\"", self.0.escape_ascii()),
+        }
+    }
+}
+
 /// Where a request or a push goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route<'a> {
@@ -92,6 +123,12 @@ impl<'a> Route<'a> {
 
 impl<'a> From<&'a str> for Route<'a> {
     fn from(name: &'a str) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl<'a> From<&'a alloc::string::String> for Route<'a> {
+    fn from(name: &'a alloc::string::String) -> Self {
         Self::Name(name)
     }
 }
@@ -204,7 +241,7 @@ pub enum Event {
 }
 
 /// How a call ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The peer replied. Any status but `OK` is an error.
@@ -222,4 +259,35 @@ pub enum Outcome {
     TimedOut(Delivery),
     /// The connection ended first.
     Lost(Delivery),
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reply { status, body, .. } => {
+                let mut shown = f.debug_struct("Reply");
+                shown.field("status", status).field("body", &Brief(body)).finish_non_exhaustive()
+            }
+            Self::Discarded => f.write_str("Discarded"),
+            Self::TimedOut(delivery) => f.debug_tuple("TimedOut").field(delivery).finish(),
+            Self::Lost(delivery) => f.debug_tuple("Lost").field(delivery).finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_body_does_not_fill_a_log() {
+        let message = Message::new(7, vec![b'x'; 1 << 20]);
+        let shown = alloc::format!("{message:?}");
+        assert!(shown.len() < 200, "{} characters", shown.len());
+        assert!(shown.contains("(1048576 bytes)"), "{shown}");
+        assert_eq!(
+            alloc::format!("{:?}", Message::new(7, "short")),
+            "Message { route: Number(7), body: b\"short\", .. }"
+        );
+    }
 }

@@ -84,7 +84,7 @@ async fn serve(noted: mpsc::UnboundedSender<String>) -> Result<ServerHandle> {
 fn let_in(peer: &Peer, credentials: &[u8]) -> Result<(), Refuse> {
     match credentials {
         b"ada" | b"grace" | b"alan" => {
-            peer.set(User(String::from_utf8_lossy(credentials).into_owned()));
+            peer.set_attribute(User(String::from_utf8_lossy(credentials).into_owned()));
             Ok(())
         }
         _ => Err(Refuse::new(CloseCode::BAD_CREDENTIALS, "not on the list")),
@@ -238,7 +238,7 @@ async fn a_refusal(address: SocketAddr) -> Result<String> {
 }
 
 async fn a_close(client: Client, notes: &mut mpsc::UnboundedReceiver<String>) -> Result<String> {
-    let reason = client.close().await;
+    let reason = client.finish().await;
     check("the client's reason", &reason, &CloseReason::Local(CloseCode::NORMAL))?;
     let note = notes.recv().await.ok_or("the server is gone")?;
     check("the server's note", &*note, "ada is gone, closed by the peer: NORMAL")?;

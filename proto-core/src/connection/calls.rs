@@ -83,6 +83,10 @@ impl Calls {
         self.limit = limit;
     }
 
+    pub(super) const fn limit(&self) -> u32 {
+        self.limit
+    }
+
     pub(super) fn has_free_slot(&self) -> bool {
         self.in_flight() < self.limit as usize
     }

@@ -58,14 +58,16 @@ impl Connection {
     /// # Errors
     /// If the reply that the caller gets is not the one given, because of its length or its extensions, or because the
     /// connection is closing.
+    #[expect(clippy::needless_pass_by_value, reason = "a request is answered once, and so used up")]
     pub fn reply(
         &mut self,
         now: Instant,
-        RequestId(id): RequestId,
+        id: RequestId,
         status: StatusCode,
         extensions: Extensions,
         body: Bytes,
     ) -> Result<(), Refusal> {
+        let RequestId(id) = id;
         self.observe(now);
         if !self.may_send() || !self.requests.answer(id) {
             return Err(Refusal::Closed);
@@ -115,7 +117,9 @@ impl Connection {
     }
 
     /// Says that the application has dealt with a push, so that the peer may send more.
-    pub fn release(&mut self, now: Instant, PushToken(charge): PushToken) {
+    #[expect(clippy::needless_pass_by_value, reason = "credit is given back once, and so used up")]
+    pub fn release(&mut self, now: Instant, token: PushToken) {
+        let PushToken(charge) = token;
         self.observe(now);
         self.push_window.give_back(charge);
         self.pump();
@@ -161,6 +165,9 @@ impl Connection {
         let length = message.length(deadline);
         if length > self.max_outgoing as usize {
             return Err(Refusal::TooLarge { length: length as u64, limit: self.max_outgoing });
+        }
+        if call && self.calls.limit() == 0 {
+            return Err(Refusal::NotCallable);
         }
         if call && !self.calls.has_free_slot() {
             self.blocked.slot = true;

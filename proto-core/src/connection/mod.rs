@@ -71,6 +71,10 @@ pub enum Role {
 /// - call [`handle_timeout`](Self::handle_timeout) when the time of [`poll_timeout`](Self::poll_timeout) has come;
 /// - stop when [`is_closed`](Self::is_closed), and close the stream.
 ///
+/// With sockets of the standard library: a read or a write that returns `WouldBlock` or, after a read timeout,
+/// `TimedOut` is no error of the transport; a read of 0 bytes is the end of the stream; a write of 0 bytes is a broken one. With
+/// feature `std`, [`TransportError`](crate::TransportError) is made from an `ErrorKind`.
+///
 /// No order is wrong, nothing must be drained before the next call, and calling any of them too often changes nothing.
 /// `now` never moves back inside: an earlier instant than one seen before counts as that one.
 ///

@@ -24,7 +24,8 @@ use crate::wire::{CloseCode, CloseInfo};
 /// A connection to a server. It is used like the [`Peer`] that it holds.
 ///
 /// Cloning it is cheap. Dropping the last clone closes the connection: what has been accepted is still sent, within the
-/// connection's time limits. A `Peer` taken out of it, or given to a handler, does not keep the connection open.
+/// connection's time limits, as long as the runtime goes on. At the end of `main` it does not: there, await
+/// [`finish`](Self::finish). A `Peer` taken out of it, or given to a handler, does not keep the connection open.
 ///
 /// Adapters name the functions that make one for their runtime; see there for an example that runs.
 #[derive(Clone)]
@@ -45,6 +46,7 @@ impl Client {
             runtime: R::default(),
             handler,
             config: Config::default(),
+            credentials: None,
             connect_timeout: Duration::from_secs(10),
         }
     }
@@ -54,8 +56,12 @@ impl Client {
         &self.0.0
     }
 
-    /// Closes the connection, and waits until it has ended. What has been accepted is still sent.
-    pub async fn close(self) -> CloseReason {
+    /// Closes the connection, and waits until it has ended. What has been accepted is sent first; calls that have not
+    /// been answered by then are lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future after its first poll leaves the connection closing.
+    pub async fn finish(self) -> CloseReason {
         let closed = self.closed();
         self.peer().close(CloseCode::NORMAL, CloseInfo::default());
         closed.await
@@ -81,6 +87,7 @@ pub struct ClientBuilder<R, H> {
     runtime: R,
     handler: H,
     config: Config,
+    credentials: Option<Bytes>,
     connect_timeout: Duration,
 }
 
@@ -91,9 +98,9 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
         self
     }
 
-    /// What the server's application is shown; at most 3,072 bytes. Default none.
+    /// What the server's application is shown; at most 3,072 bytes. Default: the configuration's.
     pub fn credentials(mut self, credentials: impl Into<Bytes>) -> Self {
-        self.config.credentials = credentials.into();
+        self.credentials = Some(credentials.into());
         self
     }
 
@@ -121,7 +128,8 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
     where
         R: Spawn<Driver<R::Stream, R::Sleep, H>>,
     {
-        let Self { runtime, handler, config, connect_timeout } = self;
+        let Self { runtime, handler, mut config, credentials, connect_timeout } = self;
+        config.credentials = credentials.unwrap_or(config.credentials);
         let config = config.share()?;
         let address = address.into();
         let (stream, remote) = reach(&runtime, &address, connect_timeout).await?;

@@ -130,7 +130,8 @@ impl ServerHandle {
         self.0.local
     }
 
-    /// The open connections, oldest first.
+    /// The open connections, oldest first. One whose [`Handler::open`](crate::peer::Handler::open) has not answered is not
+    /// among them: who wants unique names reserves them in a table of its own.
     pub fn peers(&self) -> Vec<Peer> {
         let peers: Vec<Peer> = self.0.lock().peers.values().cloned().collect();
         peers.into_iter().filter(Peer::is_open).collect()
@@ -178,10 +179,18 @@ impl ServerHandle {
         outcome
     }
 
-    /// Ends the server: it takes no more connections and closes those that it has. `serve` returns when all of them have
-    /// ended, each within its own time limits.
+    /// Ends the server: it takes no more connections and closes those that it has, with `GOING_AWAY`. `serve` returns when
+    /// all of them have ended, each within its own time limits.
+    ///
+    /// What has been accepted for sending is sent. Handlers that still wait are dropped, and their callers are told that
+    /// their call is lost.
     pub fn stop(&self) {
-        self.0.stop(CloseCode::GOING_AWAY, &CloseInfo::default());
+        self.stop_with(CloseCode::GOING_AWAY, &CloseInfo::default());
+    }
+
+    /// Ends the server like [`stop`](Self::stop), and tells its peers this.
+    pub fn stop_with(&self, code: CloseCode, info: &CloseInfo) {
+        self.0.stop(code, info);
     }
 }
 

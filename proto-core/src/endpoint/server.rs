@@ -1,6 +1,5 @@
 //! A server: takes connections, and has each of them driven.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -17,6 +16,7 @@ use super::registry::{Membership, Registry, ServerHandle};
 use super::runtime::{Listener, Runtime, Spawn};
 use crate::config::{Config, SharedConfig};
 use crate::connection::Role;
+use crate::error::CloseReason;
 use crate::peer::{Clock, Driver, Handler, Sleep};
 use crate::wire::{CloseCode, CloseInfo};
 
@@ -32,11 +32,19 @@ pub struct Server<R: Runtime, H> {
     handler: Arc<H>,
     config: SharedConfig,
     max_connections: Option<usize>,
-    on_accept_error: Option<ErrorHook>,
+    hooks: Hooks,
     registry: Arc<Registry>,
 }
 
-type ErrorHook = Box<dyn Fn(&io::Error) + Send + Sync>;
+/// Who wants to be told of what no handler hears of.
+#[derive(Clone, Default)]
+struct Hooks {
+    accept_error: Option<AcceptHook>,
+    handshake_error: Option<HandshakeHook>,
+}
+
+type AcceptHook = Arc<dyn Fn(&io::Error) + Send + Sync>;
+type HandshakeHook = Arc<dyn Fn(SocketAddr, &CloseReason) + Send + Sync>;
 
 impl<R: Runtime + Default, H: Handler> Server<R, H> {
     /// Listens on an address with the default configuration.
@@ -50,6 +58,33 @@ impl<R: Runtime + Default, H: Handler> Server<R, H> {
         Self::builder(handler).bind(address).await
     }
 
+    /// Listens on an address, and lets the handler know its server: `make` is given the [handle](ServerHandle) that
+    /// broadcasts, finds other connections and ends the server.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind), and if the configuration makes no sense.
+    pub async fn bind_with(
+        address: impl Into<Address>,
+        config: Config,
+        make: impl FnOnce(ServerHandle) -> H,
+    ) -> Result<Self, ServeError> {
+        let config = config.share()?;
+        let runtime = R::default();
+        let address = address.into();
+        let (listener, local) = listen(&runtime, &address).await?;
+        let registry = Registry::new(local);
+        let handler = Arc::new(make(ServerHandle(registry.clone())));
+        Ok(Self {
+            runtime,
+            listener,
+            handler,
+            config,
+            max_connections: None,
+            hooks: Hooks::default(),
+            registry,
+        })
+    }
+
     /// A server that is configured before it listens.
     pub fn builder(handler: H) -> ServerBuilder<R, H> {
         ServerBuilder {
@@ -57,7 +92,7 @@ impl<R: Runtime + Default, H: Handler> Server<R, H> {
             handler,
             config: Config::default(),
             max_connections: None,
-            on_accept_error: None,
+            hooks: Hooks::default(),
         }
     }
 }
@@ -84,8 +119,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
     where
         R: Spawn<ConnectionTask<R, H>>,
     {
-        let Self { runtime, mut listener, handler, config, max_connections, on_accept_error, registry } =
-            self;
+        let Self { runtime, mut listener, handler, config, max_connections, hooks, registry } = self;
         let _stop = StopOnDrop(registry.clone());
         let (clock, mut sleep, mut backoff) = (runtime.clock(), runtime.sleep(), AcceptBackoff::new());
         loop {
@@ -114,11 +148,12 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                         handler.clone(),
                     );
                     let membership = registry.enter(driver.peer());
-                    runtime.spawn(ConnectionTask { driver, _membership: membership });
+                    let hook = hooks.handshake_error.clone();
+                    runtime.spawn(ConnectionTask { driver, remote, hook, _membership: membership });
                 }
                 Some(Err(error)) => {
                     registry.count_accept_failure();
-                    if let Some(hook) = &on_accept_error {
+                    if let Some(hook) = &hooks.accept_error {
                         hook(&error);
                     }
                     if let Some(wait) = backoff.fail(&error) {
@@ -168,9 +203,10 @@ impl<R: Runtime, H> fmt::Debug for Server<R, H> {
 }
 
 /// What a server spawns for each connection. It ends when the connection has ended.
-#[derive(Debug)]
 pub struct ConnectionTask<R: Runtime, H: Handler> {
     driver: Driver<R::Stream, R::Sleep, H>,
+    remote: SocketAddr,
+    hook: Option<HandshakeHook>,
     _membership: Membership,
 }
 
@@ -178,11 +214,21 @@ impl<R: Runtime, H: Handler> Future for ConnectionTask<R, H> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.driver).poll(cx).map(drop)
+        Pin::new(&mut self.driver).poll(cx).map(|reason| {
+            if let Some(hook) = self.hook.take().filter(|_| !self.driver.was_open()) {
+                hook(self.remote, &reason);
+            }
+        })
     }
 }
 
 impl<R: Runtime, H: Handler> Unpin for ConnectionTask<R, H> {}
+
+impl<R: Runtime, H: Handler> fmt::Debug for ConnectionTask<R, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionTask").field("driver", &self.driver).finish_non_exhaustive()
+    }
+}
 
 /// Configures a server.
 pub struct ServerBuilder<R, H> {
@@ -190,7 +236,7 @@ pub struct ServerBuilder<R, H> {
     handler: H,
     config: Config,
     max_connections: Option<usize>,
-    on_accept_error: Option<ErrorHook>,
+    hooks: Hooks,
 }
 
 impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
@@ -208,7 +254,17 @@ impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
 
     /// Is told of each failure to accept a connection. Default: they are only counted.
     pub fn on_accept_error(mut self, hook: impl Fn(&io::Error) + Send + Sync + 'static) -> Self {
-        self.on_accept_error = Some(Box::new(hook));
+        self.hooks.accept_error = Some(Arc::new(hook));
+        self
+    }
+
+    /// Is told of each connection that ended before it was open: strangers, refused clients, silent ones. Default: nobody
+    /// hears of them.
+    pub fn on_handshake_error(
+        mut self,
+        hook: impl Fn(SocketAddr, &CloseReason) + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.handshake_error = Some(Arc::new(hook));
         self
     }
 
@@ -223,13 +279,13 @@ impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
     /// # Errors
     /// If the configuration makes no sense, or if the address cannot be resolved or listened on.
     pub async fn bind(self, address: impl Into<Address>) -> Result<Server<R, H>, ServeError> {
-        let Self { runtime, handler, config, max_connections, on_accept_error } = self;
+        let Self { runtime, handler, config, max_connections, hooks } = self;
         let config = config.share()?;
         let address = address.into();
         let (listener, local) = listen(&runtime, &address).await?;
         let registry = Registry::new(local);
         let handler = Arc::new(handler);
-        Ok(Server { runtime, listener, handler, config, max_connections, on_accept_error, registry })
+        Ok(Server { runtime, listener, handler, config, max_connections, hooks, registry })
     }
 }
 

@@ -51,6 +51,7 @@ pub struct Driver<I, S, H: Handler> {
     inbox: VecDeque<Event>,
     /// The handler has been told of the connection, and wants to hear of its end.
     introduced: bool,
+    was_open: bool,
     /// The transport would not take more, or give more, when it was last asked.
     write_blocked: bool,
     read_blocked: bool,
@@ -82,11 +83,17 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             work: Work::new(),
             inbox: VecDeque::new(),
             introduced: false,
+            was_open: false,
             write_blocked: false,
             read_blocked: false,
             shut_down: false,
             armed: None,
         }
+    }
+
+    /// Whether the handshake came to a good end.
+    pub fn was_open(&self) -> bool {
+        self.was_open
     }
 
     /// The handle of the connection.
@@ -154,7 +161,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         // A handler that panics before it returns its future fails like one whose future panics.
         match event {
             Event::Request { id, deadline, message } => {
-                let request = Request::new(deadline, message);
+                let request = Request::new(message, deadline);
                 match catch_unwind(AssertUnwindSafe(|| handler.request(peer.clone(), request))) {
                     Ok(future) => work.start_request(cx, id, future),
                     Err(_) => Some(Done::Replied(id, Err(StatusCode::HANDLER_FAILED.into()))),
@@ -174,6 +181,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             }
             Event::Open(_) => {
                 self.introduced = true;
+                self.was_open = true;
                 None
             }
             Event::Closed(_) | Event::Ended { .. } | Event::Writable => None,

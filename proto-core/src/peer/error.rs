@@ -7,6 +7,7 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::error::{CloseReason, Delivery, Refusal, Refused, harmless};
+use crate::event::Brief;
 use crate::wire::StatusCode;
 
 /// An answer that is not a success: what a handler returns, and what its caller gets.
@@ -18,7 +19,7 @@ use crate::wire::StatusCode;
 /// let status = Status::new(StatusCode::BAD_REQUEST, "the amount is negative");
 /// assert_eq!(status.to_string(), "BAD_REQUEST: the amount is negative");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Status {
     /// How the call went. Never `OK` in an answer that was received.
     pub code: StatusCode,
@@ -35,6 +36,12 @@ impl Status {
     /// The description as a text, with what is no UTF-8 and what would move a terminal's cursor replaced.
     pub fn text(&self) -> String {
         harmless(&String::from_utf8_lossy(&self.body)).to_string()
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Status").field("code", &self.code).field("body", &Brief(&self.body)).finish()
     }
 }
 

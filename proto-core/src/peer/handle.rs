@@ -18,6 +18,7 @@ use super::watch::Watch;
 use crate::connection::{Connection, Counters};
 use crate::error::{CloseReason, Refusal, Refused};
 use crate::event::{Message, Route};
+use crate::time::Instant;
 use crate::wire::{CloseCode, CloseInfo};
 
 /// One end of a connection, to call and to push from. Both ends have the same one.
@@ -37,7 +38,12 @@ impl Peer {
         &self.0
     }
 
-    /// Which connection this is: no two of one server have the same number.
+    /// What time it is on the clock of this connection, which deadlines are told by.
+    pub fn now(&self) -> Instant {
+        self.0.clock.now()
+    }
+
+    /// Which connection this is: no two of one server have the same number. It is 0 on a client.
     pub fn id(&self) -> u64 {
         self.0.id
     }
@@ -49,7 +55,8 @@ impl Peer {
 
     /// Calls the other end: `peer.call("echo", "hello").await`. Options are set on the [`Call`] before it is awaited.
     ///
-    /// A route's name that is empty or longer than 255 bytes is [`Refusal::BadRoute`] when awaited.
+    /// The body is handed over: for a borrowed slice, give [`Bytes::copy_from_slice`]. A route's name that is empty or longer
+    /// than 255 bytes is [`Refusal::BadRoute`] when awaited.
     pub fn call<'a>(&self, route: impl Into<Route<'a>>, body: impl Into<Bytes>) -> Call {
         Call::new(self, message(route.into(), body.into()))
     }
@@ -196,11 +203,11 @@ impl Peer {
     /// ```no_run
     /// # fn example(peer: &proto_core::peer::Peer) {
     /// struct User(String);
-    /// peer.set(User("ada".into()));
+    /// peer.set_attribute(User("ada".into()));
     /// assert_eq!(peer.attribute::<User>().unwrap().0, "ada");
     /// # }
     /// ```
-    pub fn set<T: Any + Send + Sync>(&self, value: T) {
+    pub fn set_attribute<T: Any + Send + Sync>(&self, value: T) {
         let replaced = self.0.lock().attributes.insert(Arc::new(value));
         drop(replaced);
     }

@@ -5,13 +5,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::{Future, Ready, ready};
+use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::error::Status;
 use super::handle::Peer;
 use crate::error::CloseReason;
-use crate::event::{Message, Route};
+use crate::event::{Brief, Message, Route, debug_message};
 use crate::time::Instant;
 use crate::wire::{CloseCode, CloseInfo, Extensions, Hello, StatusCode};
 
@@ -22,7 +23,11 @@ use crate::wire::{CloseCode, CloseInfo, Extensions, Hello, StatusCode};
 /// order in which they came, then run side by side, and replies may overtake each other. A handler that panics fails its own call
 /// only (`HANDLER_FAILED`). One that computes for long without waiting holds up its connection.
 ///
-/// [`on_request`] makes a handler from a closure; implement the trait by hand to keep state in a type of your own.
+/// [`on_request`] makes a handler from a closure, and shows how to keep state in it. Implement the trait by hand to name
+/// the futures yourself.
+///
+/// A function that returns a handler for a runtime whose tasks move between threads says that the futures may:
+/// `fn handler() -> impl Handler<Request: Send, Push: Send, Open: Send> + Send + Sync`.
 pub trait Handler: 'static {
     /// What [`request`](Self::request) returns.
     type Request: Future<Output = Result<Reply, Status>> + 'static;
@@ -31,7 +36,8 @@ pub trait Handler: 'static {
     /// What [`open`](Self::open) returns.
     type Open: Future<Output = Result<(), Refuse>> + 'static;
 
-    /// Answers a call. The future is dropped if the connection ends first.
+    /// Answers a call. The future is dropped if the connection ends first; it is not dropped when the caller's deadline
+    /// passes ([`Request::time_left`] says how far that is).
     fn request(&self, peer: Peer, request: Request) -> Self::Request;
 
     /// Takes a push. The peer's credit returns when the future ends. A future that still waits when the connection ends is
@@ -39,6 +45,9 @@ pub trait Handler: 'static {
     fn push(&self, peer: Peer, push: Push) -> Self::Push;
 
     /// Acceptor: decides on a dialer. The time for the handshake goes on.
+    ///
+    /// The connection is not open yet, so nothing can be sent on it. To greet who has been let in, spawn a task that waits
+    /// for [`Peer::opened`].
     fn open(&self, peer: Peer, hello: Hello) -> Self::Open;
 
     /// An opened connection has ended. Called once, last, for each connection that was let in.
@@ -46,10 +55,10 @@ pub trait Handler: 'static {
 }
 
 /// A call that came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
-    /// When the caller stops waiting, by the clock of this connection; `None` means never.
+    /// When the caller stops waiting, by the clock of its connection ([`Peer::now`]); `None` means never.
     pub deadline: Option<Instant>,
     /// What else the caller says.
     pub extensions: Extensions,
@@ -59,9 +68,15 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn new(deadline: Option<Instant>, message: Message) -> Self {
+    /// A call as it comes in: for tests of handlers.
+    pub fn new(message: Message, deadline: Option<Instant>) -> Self {
         let Message { number, extensions, body } = message;
         Self { deadline, extensions, body, number }
+    }
+
+    /// How long the caller will still wait; `None` means for ever. The connection that the call came on knows the time.
+    pub fn time_left(&self, peer: &Peer) -> Option<Duration> {
+        self.deadline.map(|at| at.saturating_since(peer.now()))
     }
 
     /// Where it goes.
@@ -75,8 +90,14 @@ impl Request {
     }
 }
 
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_message(f, "Request", self.route(), &self.body)
+    }
+}
+
 /// A push that came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Push {
     /// What else the sender says.
@@ -87,7 +108,8 @@ pub struct Push {
 }
 
 impl Push {
-    pub(super) fn new(message: Message) -> Self {
+    /// A push as it comes in: for tests of handlers.
+    pub fn new(message: Message) -> Self {
         let Message { number, extensions, body } = message;
         Self { extensions, body, number }
     }
@@ -103,8 +125,14 @@ impl Push {
     }
 }
 
+impl fmt::Debug for Push {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_message(f, "Push", self.route(), &self.body)
+    }
+}
+
 /// A successful answer. Bytes and texts become one with `into()`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reply {
     /// What is said beside the body.
@@ -117,6 +145,12 @@ impl Reply {
     /// The body as a text, with what is no UTF-8 replaced.
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.body)
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("body", &Brief(&self.body)).finish_non_exhaustive()
     }
 }
 
@@ -182,7 +216,7 @@ impl Handler for NoHandler {
 }
 
 /// A handler whose parts are closures; what has none behaves like [`NoHandler`].
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Handlers<R = NoHandler, P = NoHandler, O = NoHandler, C = NoHandler> {
     request: R,
     push: P,
@@ -205,6 +239,20 @@ pub struct Handlers<R = NoHandler, P = NoHandler, O = NoHandler, C = NoHandler> 
 ///     }
 /// })
 /// .on_push(|_peer, push| async move { println!("{} says {:?}", push.route(), push.body) });
+/// ```
+///
+/// State is shared by all requests, so the closure keeps it in an `Arc` and gives each future its own clone:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use proto_core::peer::on_request;
+///
+/// let served = Arc::new(AtomicU64::new(0));
+/// let handler = on_request(move |_peer, _request| {
+///     let served = served.clone();
+///     async move { Ok(format!("you are number {}", served.fetch_add(1, Ordering::Relaxed)).into()) }
+/// });
 /// ```
 pub fn on_request<F, T>(request: F) -> Handlers<F>
 where

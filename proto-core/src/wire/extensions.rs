@@ -114,7 +114,7 @@ impl ExtensionFields<'_> {
 }
 
 /// Extension fields in the form in which they travel. Nothing is allocated while there are none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Extensions(Option<Box<[u8]>>);
 
 impl Extensions {
@@ -207,6 +207,12 @@ impl Extensions {
 
     fn encoded(&self) -> &[u8] {
         self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl core::fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Debug::fmt(&self.fields(), f)
     }
 }
 

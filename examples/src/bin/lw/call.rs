@@ -28,7 +28,7 @@ pub(crate) async fn call(options: CallOptions) -> Result<(), Failure> {
         once(&client, options).await
     };
     // The server has answered what it was asked; if it does not part in time, that is no failure.
-    let _ = tokio::time::timeout(PARTING, client.close()).await;
+    let _ = tokio::time::timeout(PARTING, client.finish()).await;
     result
 }
 

@@ -40,6 +40,11 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     let server = Server::builder(handler)
         .config(config)
         .max_connections(options.max_connections.map(|most| most as usize))
+        .on_handshake_error(move |remote, reason| {
+            if verbose {
+                say(format_args!("no handshake with {remote}: {reason}"));
+            }
+        })
         .on_accept_error(|error| say(format_args!("cannot accept a connection: {error}")))
         .bind(options.address)
         .await

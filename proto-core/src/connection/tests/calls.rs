@@ -69,7 +69,7 @@ fn calls_beyond_the_slots_are_refused_until_one_is_free() {
     let mut none =
         Bench::open_with(Role::Dialer, Config::default(), &Config { call_slots: 0, ..Config::default() });
     let refused = none.connection.call(none.now, Message::new(7, ""), Timeout::Never).unwrap_err();
-    assert_eq!(refused.refusal, Refusal::NoSlot);
+    assert_eq!(refused.refusal, Refusal::NotCallable);
 }
 
 /// LW-4.2: a slot's generations start at 1 and grow by one; a callee takes any.
