@@ -79,7 +79,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub use proto_core;
 pub use proto_core::bytes::{self, Bytes};
 pub use proto_core::endpoint::{
-    Address, AddressAction, AddressError, Broadcast, Client, ConnectError, ServeError, ServerHandle,
+    Address, AddressAction, AddressError, BindError, Broadcast, Client, ConnectError, ServerHandle,
 };
 pub use proto_core::peer::{
     Call, CallError, Clock, Handler, Handlers, NoHandler, Peer, Push, Refuse, Reply, Request, Status,
@@ -106,7 +106,7 @@ pub type ClientBuilder<H> = endpoint::ClientBuilder<Tokio, H>;
 /// If the address cannot be reached, or the handshake fails; the error names the address and the cause.
 ///
 /// # Cancel safety
-/// Dropping the future drops the connection.
+/// Dropping the future gives the attempt up: a connection that was made already is closed.
 pub async fn connect(address: impl Into<Address>) -> Result<Client, ConnectError> {
     connect_with(address, NoHandler).await
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use proto_core::Instant;
 use proto_core::peer::Io;
@@ -51,6 +52,10 @@ impl Io for Stream {
         Pin::new(&mut self.0).poll_write_vectored(cx, chunks)
     }
 
+    fn limit_stalls(&mut self, longest: Duration) {
+        adapter_kit::limit_stalls(&self.0, longest);
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
@@ -85,4 +90,4 @@ impl proto_core::peer::Sleep for Sleep {
 }
 
 /// A hundred years: more than that overflows the clocks of some systems.
-const FAR_AHEAD: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 24 * 3600);
+const FAR_AHEAD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

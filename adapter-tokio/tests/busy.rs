@@ -136,7 +136,7 @@ async fn a_close_that_the_peer_does_not_answer_waits() {
 }
 
 #[tokio::test]
-async fn a_peer_that_closed_and_takes_nothing_is_waited_for() {
+async fn a_peer_that_closed_and_takes_nothing_is_given_up() {
     use tokio::io::AsyncWriteExt;
     let (server, polls) = counted().await;
     let mut raw = Raw::open(server.local_addr()).await;
@@ -152,7 +152,7 @@ async fn a_peer_that_closed_and_takes_nothing_is_waited_for() {
     raw.stream.shutdown().await.unwrap();
     until(|| !peer.is_open()).await;
     assert!(polls_of_an_hour(&polls).await <= A_FEW);
-    assert_eq!(server.connections(), 1, "its replies still wait for it");
+    assert_eq!(server.connections(), 0, "an hour is more than the time for closing");
 }
 
 #[tokio::test]

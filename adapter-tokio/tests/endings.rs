@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adapter_tokio::{
-    AddressAction, Bytes, CloseCode, CloseReason, Config, ConnectError, NoHandler, Peer, Refusal, Refuse,
-    ServeError, Server, ServerHandle, StatusCode, TransportError, client, connect, on_request,
+    AddressAction, BindError, Bytes, CloseCode, CloseReason, Config, ConnectError, NoHandler, Peer, Refusal,
+    Refuse, Server, ServerHandle, StatusCode, TransportError, client, connect, on_request,
 };
 use common::{Raw, echo, in_time, on_both, request, serve, serve_with, until};
 use tokio::sync::mpsc;
@@ -47,7 +47,7 @@ fn addresses_that_do_not_work_are_named_with_the_cause() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         let in_use = Server::bind(address, NoHandler).await.unwrap_err();
-        let ServeError::Address(error) = &in_use else { panic!("{in_use:?}") };
+        let BindError::Address(error) = &in_use else { panic!("{in_use:?}") };
         assert_eq!((error.action, error.kind), (AddressAction::Listen, ErrorKind::AddrInUse));
         assert!(in_use.to_string().starts_with(&format!("cannot listen on {address}: ")), "{in_use}");
 
@@ -182,7 +182,7 @@ fn credentials_and_configuration_may_come_in_any_order() {
         let named =
             on_request(|peer: Peer, _| async move { Ok(peer.attribute::<Bytes>().unwrap().to_vec().into()) })
                 .on_open(|peer: Peer, hello| async move {
-                    peer.set_attribute(hello.credentials);
+                    peer.set_attribute(hello.credentials.as_bytes().clone());
                     Ok(())
                 });
         let server = serve(named).await;

@@ -53,7 +53,7 @@ impl Label {
         let metadata = (!metadata.is_empty()).then_some(&metadata[..]);
         let extensions = Extensions::new(&ExtensionFields { metadata, ..Default::default() });
         let extensions = extensions.unwrap_or_default();
-        Message { number: self.number, extensions, body: self.body(purpose, size).into() }
+        Message::new(self.number, self.body(purpose, size)).with_extensions(extensions)
     }
 
     /// Reads a body; `None` if it is not what [`body`](Self::body) makes.

@@ -131,6 +131,7 @@ pub fn configs() -> impl Strategy<Value = SharedConfig> {
                 call_timeout: None,
                 handshake_timeout: 24 * hour,
                 write_stall_timeout: 24 * hour,
+                close_timeout: 24 * hour,
                 closing_timeout: 24 * hour,
                 ..Config::default()
             };

@@ -5,10 +5,8 @@ use alloc::vec::Vec;
 use core::ops::Deref;
 use core::time::Duration;
 
-use bytes::Bytes;
-
 use crate::error::{ConfigError, HelloFault};
-use crate::wire::{CHARGE_OVERHEAD, Capabilities, Codec, Hello, Versions, charge};
+use crate::wire::{CHARGE_OVERHEAD, Capabilities, Codec, Credentials, Hello, Versions, charge};
 
 /// What a connection takes, keeps and waits for.
 ///
@@ -47,7 +45,7 @@ pub struct Config {
     /// Codecs to announce, most wanted first; at most 64. Default none.
     pub codecs: Vec<Codec>,
     /// What a dialer says of itself, for the acceptor's application to judge; at most 3,072 bytes. Default none.
-    pub credentials: Bytes,
+    pub credentials: Credentials,
 
     /// Bytes of own requests and pushes that may wait to be sent before further ones are refused; each counts 64 beside
     /// its own. Replies and control frames have room beside it. Default 2 MiB.
@@ -68,6 +66,9 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// How long waiting output may make no progress before the connection is given up. Default 30 s.
     pub write_stall_timeout: Duration,
+    /// From a close to the moment at which all that was accepted before it has been written, with CLOSE behind it. What has
+    /// not left by then is lost. Default 30 s.
+    pub close_timeout: Duration,
     /// How long to read and discard after the own CLOSE has left, before the stream is given up. Default 5 s.
     pub closing_timeout: Duration,
 }
@@ -81,7 +82,7 @@ impl Default for Config {
             request_window: 4 << 20,
             push_window: 2 << 20,
             codecs: Vec::new(),
-            credentials: Bytes::new(),
+            credentials: Credentials::default(),
             outbox_limit: 2 << 20,
             reply_limit: 16 << 20,
             undelivered_limit: 16 << 20,
@@ -89,6 +90,7 @@ impl Default for Config {
             call_timeout: Some(Duration::from_secs(10)),
             handshake_timeout: Duration::from_secs(10),
             write_stall_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(30),
             closing_timeout: Duration::from_secs(5),
         }
     }
@@ -124,6 +126,7 @@ impl Config {
         rule(self.commit_limit > 0, "commit_limit", "must not be 0")?;
         rule(!self.handshake_timeout.is_zero(), "handshake_timeout", "must not be 0")?;
         rule(!self.write_stall_timeout.is_zero(), "write_stall_timeout", "must not be 0")?;
+        rule(!self.close_timeout.is_zero(), "close_timeout", "must not be 0")?;
         rule(!self.closing_timeout.is_zero(), "closing_timeout", "must not be 0")?;
         match self.hello().checked() {
             Ok(_) => Ok(()),
@@ -172,23 +175,27 @@ impl Config {
     }
 
     /// The most bytes that one connection of this configuration holds, whatever its peer does and however slow the
-    /// own application is, given that `calls` calls of its own are in flight at most.
+    /// own application is, given that `calls` calls of its own are in flight at most, and that no reply of its own is
+    /// longer than [`reply_limit`](Self::reply_limit).
     ///
     /// It is the sum of the windows and limits above, with room for what each waiting message needs beside its
     /// bytes. A connection is far below it unless its peer means harm.
     pub fn max_held_bytes(&self, calls: usize) -> usize {
         /// More than what any table or queue entry takes, doubled because tables grow by doubling.
-        const ENTRY: usize = 512;
-        let messages = |bytes: usize| bytes + bytes / CHARGE_OVERHEAD as usize * ENTRY;
-        let clamp = |window: u64| usize::try_from(window).unwrap_or(usize::MAX >> 8);
-        let largest = self.max_message as usize;
+        const ENTRY: u128 = 512;
+        let messages = |bytes: u128| bytes + bytes / u128::from(CHARGE_OVERHEAD) * ENTRY;
+        let (largest, calls) = (u128::from(self.max_message), calls as u128);
+        let (requests, pushes) = (u128::from(self.request_window), u128::from(self.push_window));
+        let limits = [self.outbox_limit, self.reply_limit, self.undelivered_limit, self.commit_limit];
+        let [outbox, replies, undelivered, commit] = limits.map(|limit| limit as u128);
         // Twice what arrives: the metadata of a message that was put together from pieces is kept beside it.
-        let requests = 2 * clamp(self.request_window) + self.call_slots as usize * 2 * ENTRY;
-        let pushes = clamp(self.push_window) + messages(clamp(self.push_window));
-        let replies = 2 * self.undelivered_limit + self.reply_limit + 2 * largest + calls * 2 * ENTRY;
-        let waiting = messages(self.outbox_limit) + largest;
-        let committed = 2 * (self.commit_limit + largest) + (64 << 10);
-        requests + pushes + replies + waiting + committed + largest + (64 << 10)
+        let requests = 2 * requests + u128::from(self.call_slots) * 2 * ENTRY;
+        let pushes = pushes + messages(pushes);
+        let replies = 2 * undelivered + replies + 3 * largest + calls * 2 * ENTRY;
+        let waiting = messages(outbox) + largest;
+        let committed = 2 * (commit + largest) + (64 << 10);
+        let sum = requests + pushes + replies + waiting + committed + largest + (64 << 10);
+        usize::try_from(sum).unwrap_or(usize::MAX)
     }
 }
 

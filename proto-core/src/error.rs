@@ -225,6 +225,8 @@ impl From<std::io::ErrorKind> for TransportError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
+    /// Output was left when the time for closing ([`Config::close_timeout`](crate::Config::close_timeout)) was over.
+    Close,
     /// The handshake ([`Config::handshake_timeout`](crate::Config::handshake_timeout)).
     Handshake,
     /// Output made no progress ([`Config::write_stall_timeout`](crate::Config::write_stall_timeout)).
@@ -235,8 +237,8 @@ impl Limit {
     /// The code that the peer is told.
     pub const fn code(self) -> CloseCode {
         match self {
+            Self::Close | Self::WriteStall => CloseCode::WRITE_STALLED,
             Self::Handshake => CloseCode::HANDSHAKE_TIMEOUT,
-            Self::WriteStall => CloseCode::WRITE_STALLED,
         }
     }
 }
@@ -290,6 +292,9 @@ impl fmt::Display for CloseReason {
                 }
             }
             Self::Protocol(error) => write!(f, "protocol error: {error}"),
+            Self::TimedOut(Limit::Close) => {
+                f.write_str("the peer took too long to take what was left to say")
+            }
             Self::TimedOut(Limit::Handshake) => f.write_str("the handshake took too long"),
             Self::TimedOut(Limit::WriteStall) => f.write_str("the peer took nothing for too long"),
             Self::Transport(error) => write!(f, "connection lost: {error}"),
@@ -305,7 +310,8 @@ pub(crate) fn harmless(text: &str) -> impl fmt::Display + '_ {
 
     impl fmt::Display for Harmless<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+            let shown =
+                |c: char| if c.is_control() || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c };
             self.0.chars().map(shown).try_for_each(|c| fmt::Write::write_char(f, c))
         }
     }
@@ -313,21 +319,26 @@ pub(crate) fn harmless(text: &str) -> impl fmt::Display + '_ {
     Harmless(text)
 }
 
+/// Characters that show nothing and change the order or the lines of what is shown.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// Whether the peer can have run a call that got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Delivery {
     /// It cannot: the request's last byte never left this side. Calling again is safe.
     NotSent,
-    /// It may have: the whole request was handed to the transport.
+    /// It may have: the whole request has its place in the byte stream, so it has left or will leave.
     MaybeSent,
 }
 
-/// Why a message was not accepted. Nothing changed; the message comes back in [`Refused`].
+/// Why a message was not accepted. It was not sent in part, and comes back in [`Refused`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// An extension that this kind of message cannot carry: a route on a reply, or an idempotency key on anything but a
-    /// request.
+    /// An extension that is empty or too long, or that this kind of message cannot carry: a route on a reply, or an
+    /// idempotency key on anything but a request.
     BadExtension,
     /// The route's name is empty, or has more than 255 bytes.
     BadRoute,

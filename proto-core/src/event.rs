@@ -23,6 +23,7 @@ use crate::wire::{ExtensionError, ExtensionFields, Extensions, Hello, Sequence, 
 /// # Ok::<(), proto_core::wire::ExtensionError>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
     /// The number of the route; 0 if the route has a name.
     pub number: u32,
@@ -45,6 +46,20 @@ impl Message {
     pub fn named(route: &str, body: impl Into<Bytes>) -> Result<Self, ExtensionError> {
         let extensions = Extensions::new(&ExtensionFields { route: Some(route), ..Default::default() })?;
         Ok(Self { number: 0, extensions, body: body.into() })
+    }
+
+    /// The same message with this body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The same message with these extensions, a route's name among them if it has one.
+    #[must_use]
+    pub fn with_extensions(mut self, extensions: Extensions) -> Self {
+        self.extensions = extensions;
+        self
     }
 
     /// Where it goes.
@@ -104,6 +119,7 @@ impl fmt::Debug for Brief<'_> {
 
 /// Where a request or a push goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Route<'a> {
     /// A route by name.
     Name(&'a str),
@@ -150,6 +166,7 @@ impl fmt::Display for Route<'_> {
 
 /// How long a call waits for its reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Timeout {
     /// As long as [`Config::call_timeout`](crate::Config::call_timeout) says.
     #[default]
@@ -167,19 +184,13 @@ pub enum Timeout {
 pub struct CallId(pub(crate) Sequence);
 
 impl CallId {
-    /// The place in the table of calls. No two calls that have not ended on the wire share it, so it
-    /// can index a table of one's own.
-    pub const fn slot(self) -> u16 {
-        self.0.slot()
-    }
-
     /// The id on the wire.
     pub const fn sequence(self) -> Sequence {
         self.0
     }
 }
 
-/// A call that the peer made and that wants one reply.
+/// A call that the peer made and that wants one reply, on the connection that gave it.
 ///
 /// It cannot be copied, since a call is answered once.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -193,7 +204,7 @@ impl RequestId {
     }
 }
 
-/// The credit that a push holds until it is released.
+/// The credit that a push holds until it is released, on the connection that gave it.
 ///
 /// It cannot be copied, since credit is given back once. One that is dropped keeps its credit for as long as the
 /// connection lives.

@@ -10,8 +10,6 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-/// How long data may stay unacknowledged, or a peer's window closed, before the system gives a connection up.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much the system takes beyond what it has sent: enough to keep a fast link busy, little enough that urgent
 /// frames do not wait behind a long queue.
 const NOT_SENT_LIMIT: u32 = 128 << 10;
@@ -33,8 +31,7 @@ pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Sets what a long-lived connection wants: small frames leave at once, a dead path is noticed, and the system's queue
-/// stays short. Options that the system does not know are left out.
+/// Sets what a long-lived connection wants: small frames leave at once, and the system's queue stays short. Options that the system does not know are left out.
 ///
 /// # Errors
 /// If even `TCP_NODELAY` cannot be set: the connection has ended already.
@@ -43,11 +40,19 @@ pub fn configure<'s>(stream: impl Into<SockRef<'s>>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
-        // Both are improvements, not needs: an old system goes on without them.
-        let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
+        // An improvement, not a need: an old system goes on without it.
         let _ = socket.set_tcp_notsent_lowat(NOT_SENT_LIMIT);
     }
     Ok(())
+}
+
+/// Lets the system give a connection up when data has stayed unacknowledged, or the peer's window closed, for this long:
+/// so a dead path is noticed as long as something is being sent. A system that does not know the option goes on without it.
+pub fn limit_stalls<'s>(stream: impl Into<SockRef<'s>>, longest: Duration) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = stream.into().set_tcp_user_timeout(Some(longest));
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (stream.into(), longest);
 }
 
 /// Lends this thread's read buffer. All connections of a thread share it, so that idle ones hold none.
@@ -83,7 +88,10 @@ mod tests {
         configure(&stream).unwrap();
         assert!(stream.nodelay().unwrap());
         #[cfg(target_os = "linux")]
-        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        {
+            limit_stalls(&stream, Duration::from_secs(7));
+            assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(Duration::from_secs(7)));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::inbound::Inbound;
 use super::outbox::Outbox;
 use super::requests::Requests;
 use super::{Connection, Role, State, Timer};
-use crate::error::CloseReason;
+use crate::error::{CloseReason, Limit};
 use crate::event::Event;
 use crate::wire::{CloseCode, CloseInfo};
 
@@ -104,6 +104,8 @@ impl Connection {
         }
         let deaf = closing.deaf;
         self.timers.clear(Timer::Handshake);
+        // A peer that takes a byte now and then makes progress for ever, so the whole has an end too.
+        self.timers.set(Timer::Closing, self.now, self.config.close_timeout);
         self.state = State::Closing(Box::new(closing));
         if deaf {
             self.stop_listening();
@@ -143,16 +145,18 @@ impl Connection {
             return;
         }
         if closing.eof {
-            self.finish_closing();
+            let reason = closing.reason.clone();
+            self.finish(reason);
         } else if !mem::replace(&mut closing.lingering, true) {
             self.timers.set(Timer::Closing, self.now, self.config.closing_timeout);
         }
     }
 
-    /// The end of a closing connection.
+    /// The time for closing is over.
     pub(super) fn finish_closing(&mut self) {
         if let State::Closing(closing) = &self.state {
-            let reason = closing.reason.clone();
+            let cut_short = closing.is_cut_short(self.outbox.pending());
+            let reason = if cut_short { CloseReason::TimedOut(Limit::Close) } else { closing.reason.clone() };
             self.finish(reason);
         }
     }

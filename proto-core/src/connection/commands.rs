@@ -27,7 +27,7 @@ impl Connection {
             Timeout::After(duration) => Some(duration),
             Timeout::Never => None,
         };
-        if let Err(refusal) = self.admit(&message, timeout.is_some(), true) {
+        if let Err(refusal) = self.admit(Kind::Request, &message, timeout.is_some()) {
             return Err(Refused { refusal, message });
         }
         let id = self.calls.begin(timeout.map(|timeout| self.now + timeout));
@@ -41,7 +41,7 @@ impl Connection {
     /// As for [`call`](Self::call).
     pub fn push(&mut self, now: Instant, message: Message) -> Result<(), Refused> {
         self.observe(now);
-        if let Err(refusal) = self.admit(&message, false, false) {
+        if let Err(refusal) = self.admit(Kind::Push, &message, false) {
             return Err(Refused { refusal, message });
         }
         self.send(Waiting::Push { message });
@@ -78,7 +78,9 @@ impl Connection {
         } else if length > self.max_outgoing as usize {
             let refusal = Refusal::TooLarge { length: length as u64, limit: self.max_outgoing };
             Some((StatusCode::REPLY_TOO_LARGE, refusal))
-        } else if self.outbox.reply_bytes() + length > self.config.reply_limit {
+        } else if self.outbox.reply_bytes() > 0
+            && self.outbox.reply_bytes() + length > self.config.reply_limit
+        {
             Some((StatusCode::REPLY_DISCARDED, Refusal::Full))
         } else {
             None
@@ -114,6 +116,13 @@ impl Connection {
         let delivery = self.end_early(call);
         self.pump();
         delivery
+    }
+
+    /// Says how many bytes of replies have been polled and are still kept for somebody who has not taken them: they go on
+    /// counting against [`Config::undelivered_limit`](crate::Config::undelivered_limit). For drivers that keep outcomes
+    /// for their callers.
+    pub const fn hold_replies(&mut self, bytes: usize) {
+        self.events.keep(bytes);
     }
 
     /// Says that the application has dealt with a push, so that the peer may send more.
@@ -153,13 +162,14 @@ impl Connection {
     }
 
     /// Whether a message may be taken in; takes its charge if so.
-    fn admit(&mut self, message: &Message, deadline: bool, call: bool) -> Result<(), Refusal> {
+    fn admit(&mut self, kind: Kind, message: &Message, deadline: bool) -> Result<(), Refusal> {
+        let call = kind == Kind::Request;
         match self.state {
             State::Handshaking { .. } => return Err(Refusal::NotOpen),
             State::Open => {}
             State::Closing(_) | State::Closed(_) => return Err(Refusal::Closed),
         }
-        if !message.extensions.suit(if call { Kind::Request } else { Kind::Push }) {
+        if !message.extensions.suit(kind) {
             return Err(Refusal::BadExtension);
         }
         let length = message.length(deadline);

@@ -10,6 +10,8 @@ pub(super) struct Events {
     queue: VecDeque<Queued>,
     /// Bytes held by everything in the queue beside the queue itself.
     held: usize,
+    /// Lengths of replies that have been polled and are still kept for the application.
+    kept: usize,
     /// Lengths of the replies in the queue.
     replies: usize,
     /// `Writable` is in the queue. Once is enough, for an application that sends and takes no events.
@@ -26,7 +28,7 @@ struct Queued {
 
 impl Events {
     pub(super) const fn new() -> Self {
-        Self { queue: VecDeque::new(), held: 0, replies: 0, writable: false }
+        Self { queue: VecDeque::new(), held: 0, replies: 0, kept: 0, writable: false }
     }
 
     /// Appends an event that holds this many bytes.
@@ -68,9 +70,13 @@ impl Events {
         self.queue.is_empty()
     }
 
-    /// Lengths of the replies that wait.
+    /// Lengths of the replies that wait, here or with whoever polled them.
     pub(super) const fn reply_bytes(&self) -> usize {
-        self.replies
+        self.replies + self.kept
+    }
+
+    pub(super) const fn keep(&mut self, kept: usize) {
+        self.kept = kept;
     }
 
     pub(super) fn held_bytes(&self) -> usize {

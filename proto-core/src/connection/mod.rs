@@ -28,8 +28,6 @@ mod transport;
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use bytes::Bytes;
-
 use self::calls::Calls;
 use self::close::Closing;
 use self::credit::{ReceiveAccount, SendAccount};
@@ -42,7 +40,9 @@ use crate::config::SharedConfig;
 use crate::error::CloseReason;
 use crate::event::Event;
 use crate::time::Instant;
-use crate::wire::{CloseCode, CloseInfo, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, StatusCode, charge};
+use crate::wire::{
+    CloseCode, CloseInfo, Credentials, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, StatusCode, charge,
+};
 
 pub use self::counters::Counters;
 pub use self::outbox::Chunks;
@@ -211,7 +211,7 @@ impl Connection {
         }
         self.outbox.commit_raw(&PREFACE);
         let mut welcome = self.config.hello();
-        welcome.credentials = Bytes::new();
+        welcome.credentials = Credentials::default();
         self.commit_hello(Kind::Welcome, &welcome);
         self.open(None);
         self.pump();

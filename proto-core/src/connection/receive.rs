@@ -6,8 +6,6 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use bytes::Bytes;
-
 use super::calls::Answered;
 use super::close::Closing;
 use super::inbound::{Inbound, Partial, Payload};
@@ -16,8 +14,8 @@ use crate::error::{CloseReason, ProtocolError};
 use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
 use crate::time::Instant;
 use crate::wire::{
-    CloseCode, CloseInfo, Credit, ExtensionBlock, Extensions, Flags, HANDSHAKE_FRAME_LIMIT, HEADER_LEN,
-    Header, HeaderView, Hello, Kind, Parsed, StatusCode, Versions, charge,
+    CloseCode, CloseInfo, Credentials, Credit, ExtensionBlock, Extensions, Flags, HANDSHAKE_FRAME_LIMIT,
+    HEADER_LEN, Header, HeaderView, Hello, Kind, Parsed, StatusCode, Versions, charge,
 };
 
 /// What to do with a payload.
@@ -168,9 +166,12 @@ impl Connection {
                 Ok(Admission::Take)
             }
             Kind::Reply => {
-                let room = self.config.undelivered_limit.saturating_sub(self.events.reply_bytes());
+                let undelivered = self.events.reply_bytes();
+                // One always may, whatever its length.
+                let fits =
+                    undelivered == 0 || undelivered + header.length as usize <= self.config.undelivered_limit;
                 match self.calls.find(header.sequence) {
-                    Some(Answered::Waited) if header.length as usize <= room => Ok(Admission::Take),
+                    Some(Answered::Waited) if fits => Ok(Admission::Take),
                     Some(_) => Ok(Admission::Skip),
                     None => Err(ProtocolError::UnknownCall(header.sequence)),
                 }
@@ -254,7 +255,7 @@ impl Connection {
             return Err(ProtocolError::UnsupportedVersion);
         }
         let mut welcome = Hello::parse(payload).map_err(ProtocolError::BadHello)?;
-        welcome.credentials = Bytes::new();
+        welcome.credentials = Credentials::default();
         self.keep_to(&welcome);
         self.open(Some(Box::new(welcome)));
         Ok(())

@@ -83,8 +83,9 @@ impl Connection {
         self.pump();
     }
 
-    /// The transport has taken the next `n` bytes into its own hands and may send them at any time: for writers that own
-    /// their buffers. [`advance_transmit`](Self::advance_transmit) follows when they have been written.
+    /// The transport has the first `n` of the bytes that [`transmit`](Self::transmit) lends in its own hands, and may send them
+    /// at any time: for writers that own their buffers. [`advance_transmit`](Self::advance_transmit) follows when they
+    /// have been written; until then they are lent again, and count from the same place.
     pub fn begin_transmit(&mut self, n: usize) {
         self.outbox.hand_over(n);
     }

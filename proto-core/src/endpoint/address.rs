@@ -19,6 +19,7 @@ use super::runtime::Runtime;
 /// assert_eq!(Address::from("example.org:7000"), Address::Name("example.org:7000".into()));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Address {
     /// A host's name and a port, `host:port`, to be resolved.
     Name(String),

@@ -10,8 +10,6 @@ use core::task::Poll;
 use core::time::Duration;
 use std::io;
 
-use bytes::Bytes;
-
 use super::address::Address;
 use super::error::{AddressAction, AddressError, ConnectError};
 use super::runtime::{Runtime, Spawn};
@@ -19,7 +17,7 @@ use crate::config::Config;
 use crate::connection::Role;
 use crate::error::CloseReason;
 use crate::peer::{Driver, Handler, Peer};
-use crate::wire::{CloseCode, CloseInfo};
+use crate::wire::{CloseCode, CloseInfo, Credentials};
 
 /// A connection to a server. It is used like the [`Peer`] that it holds.
 ///
@@ -83,11 +81,12 @@ impl fmt::Debug for Client {
 }
 
 /// Configures a client.
+#[must_use = "nothing is connected before `connect`"]
 pub struct ClientBuilder<R, H> {
     runtime: R,
     handler: H,
     config: Config,
-    credentials: Option<Bytes>,
+    credentials: Option<Credentials>,
     connect_timeout: Duration,
 }
 
@@ -99,7 +98,7 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
     }
 
     /// What the server's application is shown; at most 3,072 bytes. Default: the configuration's.
-    pub fn credentials(mut self, credentials: impl Into<Bytes>) -> Self {
+    pub fn credentials(mut self, credentials: impl Into<Credentials>) -> Self {
         self.credentials = Some(credentials.into());
         self
     }
@@ -123,7 +122,7 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
     /// If no address takes the connection, or if the handshake fails; the error names the address and the cause.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the connection.
+    /// Dropping the future gives the attempt up: a connection that was made already is closed.
     pub async fn connect(self, address: impl Into<Address>) -> Result<Client, ConnectError>
     where
         R: Spawn<Driver<R::Stream, R::Sleep, H>>,

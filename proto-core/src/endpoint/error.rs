@@ -80,19 +80,26 @@ impl fmt::Display for ConnectError {
     }
 }
 
-impl core::error::Error for ConnectError {}
+impl core::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Address(_) | Self::Config(_) => None,
+            Self::Handshake { reason, .. } => Some(reason),
+        }
+    }
+}
 
-/// Why a server did not come to be, or cannot go on.
+/// Why a server did not come to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ServeError {
+pub enum BindError {
     /// The address cannot be used.
     Address(AddressError),
     /// The configuration makes no sense.
     Config(ConfigError),
 }
 
-impl fmt::Display for ServeError {
+impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(error) => error.fmt(f),
@@ -101,7 +108,7 @@ impl fmt::Display for ServeError {
     }
 }
 
-impl core::error::Error for ServeError {}
+impl core::error::Error for BindError {}
 
 macro_rules! from {
     ($($error:ident: $variant:ident($cause:ty)),*) => {
@@ -116,6 +123,6 @@ macro_rules! from {
 from!(
     ConnectError: Address(AddressError),
     ConnectError: Config(ConfigError),
-    ServeError: Address(AddressError),
-    ServeError: Config(ConfigError)
+    BindError: Address(AddressError),
+    BindError: Config(ConfigError)
 );

@@ -14,7 +14,7 @@ mod server;
 
 pub use self::address::Address;
 pub use self::client::{Client, ClientBuilder};
-pub use self::error::{AddressAction, AddressError, ConnectError, ServeError};
+pub use self::error::{AddressAction, AddressError, BindError, ConnectError};
 pub use self::registry::{Broadcast, ServerHandle};
 pub use self::runtime::{Listener, Runtime, Spawn};
 pub use self::server::{ConnectionTask, Server, ServerBuilder};

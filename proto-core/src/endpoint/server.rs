@@ -11,7 +11,7 @@ use std::io;
 
 use super::accept::AcceptBackoff;
 use super::address::Address;
-use super::error::{AddressAction, AddressError, ServeError};
+use super::error::{AddressAction, AddressError, BindError};
 use super::registry::{Membership, Registry, ServerHandle};
 use super::runtime::{Listener, Runtime, Spawn};
 use crate::config::{Config, SharedConfig};
@@ -26,6 +26,7 @@ const BACKLOG: u32 = 1024;
 /// A server that listens and has not begun to serve.
 ///
 /// Adapters name it for their runtime; see there for an example that runs.
+#[must_use = "nothing is accepted before `serve`"]
 pub struct Server<R: Runtime, H> {
     runtime: R,
     listener: R::Listener,
@@ -54,7 +55,7 @@ impl<R: Runtime + Default, H: Handler> Server<R, H> {
     ///
     /// # Errors
     /// If the address cannot be resolved or listened on; the error names the address and the cause.
-    pub async fn bind(address: impl Into<Address>, handler: H) -> Result<Self, ServeError> {
+    pub async fn bind(address: impl Into<Address>, handler: H) -> Result<Self, BindError> {
         Self::builder(handler).bind(address).await
     }
 
@@ -67,7 +68,7 @@ impl<R: Runtime + Default, H: Handler> Server<R, H> {
         address: impl Into<Address>,
         config: Config,
         make: impl FnOnce(ServerHandle) -> H,
-    ) -> Result<Self, ServeError> {
+    ) -> Result<Self, BindError> {
         let config = config.share()?;
         let runtime = R::default();
         let address = address.into();
@@ -231,6 +232,7 @@ impl<R: Runtime, H: Handler> fmt::Debug for ConnectionTask<R, H> {
 }
 
 /// Configures a server.
+#[must_use = "nothing listens before `bind`"]
 pub struct ServerBuilder<R, H> {
     runtime: R,
     handler: H,
@@ -278,7 +280,7 @@ impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
     ///
     /// # Errors
     /// If the configuration makes no sense, or if the address cannot be resolved or listened on.
-    pub async fn bind(self, address: impl Into<Address>) -> Result<Server<R, H>, ServeError> {
+    pub async fn bind(self, address: impl Into<Address>) -> Result<Server<R, H>, BindError> {
         let Self { runtime, handler, config, max_connections, hooks } = self;
         let config = config.share()?;
         let address = address.into();

@@ -15,7 +15,7 @@ use super::handler::Reply;
 use super::shared::{CallResult, Shared, Wakers, resolve};
 use crate::error::{Refusal, Refused};
 use crate::event::{Message, Timeout};
-use crate::wire::Extensions;
+use crate::wire::{ExtensionFields, Extensions};
 
 /// A call: from [`Peer::call`]. Nothing is sent before it is polled for the first time.
 ///
@@ -68,10 +68,17 @@ impl Call {
         self
     }
 
-    /// Says more than route and body. A route's name is part of the extensions: what is given here replaces it.
-    pub fn extensions(mut self, extensions: Extensions) -> Self {
+    /// Says more than route and body. The route stays what it is, unless these name one.
+    pub fn extensions(mut self, fields: &ExtensionFields<'_>) -> Self {
         if let Stage::New(Ok(message)) = &mut self.stage {
-            message.extensions = extensions;
+            let route = fields.route.or_else(|| message.extensions.fields().route);
+            match Extensions::new(&ExtensionFields { route, ..*fields }) {
+                Ok(extensions) => message.extensions = extensions,
+                Err(_) => {
+                    let message = core::mem::take(message);
+                    self.stage = Stage::New(Err(Refused { refusal: Refusal::BadExtension, message }));
+                }
+            }
         }
         self
     }
@@ -118,7 +125,12 @@ impl Future for Call {
             Stage::New(Err(refused)) => Poll::Ready(Err(refused.into())),
             Stage::Under(key) => {
                 let mut wakers = Wakers::default();
-                let result = self.peer.lock().callers.poll(key, cx.waker(), &mut wakers);
+                let result = {
+                    let mut state = self.peer.lock();
+                    let result = state.callers.poll(key, cx.waker(), &mut wakers);
+                    state.count_replies();
+                    result
+                };
                 match result {
                     Some(result) => Poll::Ready(result),
                     None => {
@@ -137,6 +149,7 @@ impl Drop for Call {
         if let Stage::Under(key) = self.stage {
             let left = self.peer.with(|state, now, _| {
                 let (call, left) = state.callers.leave(key);
+                state.count_replies();
                 if let Some(call) = call {
                     state.connection.cancel(now, call);
                 }

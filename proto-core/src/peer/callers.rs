@@ -21,6 +21,14 @@ pub(super) struct Callers {
     table: Slab<Caller>,
     /// Who waits to be accepted. Those that have left in between are skipped.
     line: VecDeque<CallerKey>,
+    /// How many of them have not left.
+    standing: usize,
+    /// Somebody has left the line, so that the next one may fit where the first did not.
+    moved_up: bool,
+    /// Bytes of messages in line.
+    line_bytes: usize,
+    /// Lengths of replies that their callers have not taken.
+    reply_bytes: usize,
     line_deadlines: BTreeSet<(Instant, CallerKey)>,
     /// Who waits for the outcome of each call. Not by slot: a call that has ended gives its slot to the next one before
     /// its outcome is taken from the connection.
@@ -58,8 +66,27 @@ pub(super) struct Queued {
 
 impl Callers {
     /// Whether somebody waits to be accepted, so that who comes now goes behind.
-    pub(super) fn is_line(&self) -> bool {
-        !self.line.is_empty()
+    pub(super) const fn is_line(&self) -> bool {
+        self.standing > 0
+    }
+
+    /// Whether somebody has left the line since this was last asked.
+    pub(super) const fn take_moved_up(&mut self) -> bool {
+        mem::replace(&mut self.moved_up, false)
+    }
+
+    pub(super) const fn has_moved_up(&self) -> bool {
+        self.moved_up
+    }
+
+    /// Lengths of replies that their callers have not taken.
+    pub(super) const fn reply_bytes(&self) -> usize {
+        self.reply_bytes
+    }
+
+    /// Bytes of the application that wait here: messages in line, and replies that their callers have not taken.
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.line_bytes + self.reply_bytes
     }
 
     /// A caller whose call was accepted.
@@ -71,6 +98,7 @@ impl Callers {
 
     /// A caller that goes to the end of the line.
     pub(super) fn add_in_line(&mut self, ticket: u64, queued: Queued, waker: Waker) -> CallerKey {
+        self.stand(&queued);
         let deadline = queued.deadline;
         let key = self.add(ticket, Stage::InLine(queued), waker);
         self.line.push_back(key);
@@ -108,6 +136,8 @@ impl Callers {
                 if let Some(at) = queued.deadline {
                     self.line_deadlines.remove(&(at, key));
                 }
+                self.step_out(queued);
+                self.moved_up = true;
                 self.forget_leavers();
                 None
             }
@@ -133,12 +163,14 @@ impl Callers {
                 if let Some(at) = queued.deadline {
                     self.line_deadlines.remove(&(at, key));
                 }
+                self.step_out(&queued);
                 return Some((key, queued));
             }
         }
     }
 
     pub(super) fn back_in_line(&mut self, key: CallerKey, queued: Queued) {
+        self.stand(&queued);
         self.line_deadlines.extend(queued.deadline.map(|at| (at, key)));
         self.table[key.index].stage = Stage::InLine(queued);
         self.line.push_front(key);
@@ -157,9 +189,15 @@ impl Callers {
     }
 
     pub(super) fn finish(&mut self, key: CallerKey, result: CallResult, wakers: &mut Wakers) {
+        self.reply_bytes += reply_len(&result);
         let caller = &mut self.table[key.index];
-        caller.stage = Stage::Ended(result);
+        let before = mem::replace(&mut caller.stage, Stage::Ended(result));
         wakers.extend(caller.waker.take());
+        if let Stage::InLine(queued) = before {
+            self.step_out(&queued);
+            self.moved_up = true;
+            wakers.discard_message(queued.message);
+        }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -180,11 +218,27 @@ impl Callers {
 
     fn remove(&mut self, key: CallerKey) -> Caller {
         let caller = self.table.remove(key.index);
+        if let Stage::Ended(result) = &caller.stage {
+            self.reply_bytes -= reply_len(result);
+        }
         if self.table.is_empty() {
             // Nobody waits, so nothing is held for those who do; an empty map would keep its last node.
-            *self = Self::default();
+            self.table = Slab::new();
+            self.line = VecDeque::new();
+            self.line_deadlines = BTreeSet::new();
+            self.seats = BTreeMap::new();
         }
         caller
+    }
+
+    fn stand(&mut self, queued: &Queued) {
+        self.standing += 1;
+        self.line_bytes += queued.message.held_bytes();
+    }
+
+    fn step_out(&mut self, queued: &Queued) {
+        self.standing -= 1;
+        self.line_bytes -= queued.message.held_bytes();
     }
 
     /// Keeps the line from filling up with those that have left it.
@@ -197,5 +251,14 @@ impl Callers {
                 })
             });
         }
+    }
+}
+
+/// How much of what a caller has not taken counts as an undelivered reply.
+fn reply_len(result: &CallResult) -> usize {
+    match result {
+        Ok(reply) => reply.extensions.held_bytes() + reply.body.len(),
+        Err(CallError::Status(status)) => status.body.len(),
+        Err(_) => 0,
     }
 }

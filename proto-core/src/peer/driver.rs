@@ -12,6 +12,7 @@ use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::io::{self, ErrorKind, IoSlice};
 use std::panic::catch_unwind;
 
@@ -23,13 +24,16 @@ use super::shared::Wakers;
 use super::work::{Done, Work};
 use crate::config::SharedConfig;
 use crate::connection::{Connection, Role};
-use crate::error::CloseReason;
+use crate::error::{CloseReason, TransportError};
 use crate::event::Event;
 use crate::time::Instant;
 use crate::wire::{CloseCode, Extensions, StatusCode};
 
 /// Turns before other tasks get theirs.
 const TURNS: usize = 16;
+/// How long handlers may be at work before what they said is written and others get their turn. One that does not wait
+/// may take longer, and then the next one has to.
+const SERVE: Duration = Duration::from_millis(1);
 /// Writes of one turn.
 const WRITES: usize = 8;
 /// Chunks of one vectored write.
@@ -56,6 +60,8 @@ pub struct Driver<I, S, H: Handler> {
     write_blocked: bool,
     read_blocked: bool,
     shut_down: bool,
+    /// Writing has failed. What the peer said before that is still read.
+    write_failed: Option<TransportError>,
     /// What the timer was last set for.
     armed: Option<Instant>,
 }
@@ -70,11 +76,12 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         role: Role,
         (id, remote): (u64, Option<SocketAddr>),
         clock: &Clock,
-        io: I,
+        mut io: I,
         sleep: S,
         handler: Arc<H>,
     ) -> Self {
         let connection = Connection::new(config, role, clock.now());
+        io.limit_stalls(config.write_stall_timeout);
         Self {
             peer: Peer::new(id, remote, clock.clone(), connection),
             io,
@@ -87,6 +94,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             write_blocked: false,
             read_blocked: false,
             shut_down: false,
+            write_failed: None,
             armed: None,
         }
     }
@@ -109,8 +117,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         let Self { peer, io, .. } = self;
         let shared = peer.shared();
-        if !shared.lock().connection.wants_read() {
-            self.read_blocked = true;
+        // What has come is dealt with first: so what waits for handlers is bounded by what one read brings.
+        if !self.inbox.is_empty() || !shared.lock().connection.wants_read() {
+            self.read_blocked = self.inbox.is_empty();
             return false;
         }
         let mut lent = false;
@@ -120,6 +129,10 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         });
         self.read_blocked = polled.is_pending();
         let now = shared.clock.now();
+        if let (Some(error), Poll::Pending) = (self.write_failed, &polled) {
+            shared.lock().connection.handle_transport_error(now, error);
+            return true;
+        }
         match polled {
             Poll::Pending => {}
             Poll::Ready(Ok(_)) if lent => {}
@@ -142,24 +155,36 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     /// Gives events to the handler, and the handlers' results to the connection. Says whether there were any.
     fn serve(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
+        let until = self.now() + SERVE;
         while let Some(event) = self.inbox.pop_front() {
             moved = true;
             if let Some(done) = self.handle(cx, event) {
                 self.finish(done);
             }
+            if self.now() >= until {
+                return moved;
+            }
         }
         while let Some(done) = self.work.poll_next(cx) {
             moved = true;
             self.finish(done);
+            if self.now() >= until {
+                return moved;
+            }
         }
         moved
     }
 
     /// Starts a handler for an event; gives what it came to if it did not wait.
     fn handle(&mut self, cx: &mut Context<'_>, event: Event) -> Option<Done> {
+        let now = self.now();
         let Self { peer, handler, work, .. } = self;
         // A handler that panics before it returns its future fails like one whose future panics.
         match event {
+            // The handlers before it took their time.
+            Event::Request { id, deadline: Some(at), .. } if at <= now => {
+                Some(Done::Replied(id, Err(StatusCode::DEADLINE_EXPIRED.into())))
+            }
             Event::Request { id, deadline, message } => {
                 let request = Request::new(message, deadline);
                 match catch_unwind(AssertUnwindSafe(|| handler.request(peer.clone(), request))) {
@@ -189,8 +214,10 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     }
 
     /// Applies what a handler came to.
-    fn finish(&self, done: Done) {
+    fn finish(&mut self, done: Done) {
         let now = self.now();
+        // Whoever let somebody in hears of the end, even if it comes at once.
+        self.introduced |= matches!(done, Done::Opened(Ok(())));
         let mut state = self.peer.shared().lock();
         let connection = &mut state.connection;
         match done {
@@ -214,7 +241,10 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let shared = peer.shared();
         let mut state = shared.lock();
         let mut moved = false;
-        self.write_blocked = false;
+        self.write_blocked = self.write_failed.is_some();
+        if self.write_blocked {
+            return false;
+        }
         for _ in 0..WRITES {
             if state.connection.transmit_len() == 0 {
                 break;
@@ -227,6 +257,8 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             }
             let written = match io.poll_write(cx, &slices[..filled]) {
                 Poll::Pending => {
+                    // What an owning transport has taken may leave at any time, and so may have been received.
+                    state.connection.begin_transmit(io.taken());
                     self.write_blocked = true;
                     return moved;
                 }
@@ -237,7 +269,11 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             match written {
                 Ok(n) => state.connection.advance_transmit(now, n),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => state.connection.handle_transport_error(now, error.kind().into()),
+                Err(error) => {
+                    self.write_failed = Some(error.kind().into());
+                    self.write_blocked = true;
+                    return true;
+                }
             }
             moved = true;
         }
@@ -247,7 +283,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 Poll::Ready(Ok(())) => self.shut_down = true,
                 Poll::Ready(Err(error)) => {
                     self.shut_down = true;
-                    state.connection.handle_transport_error(shared.clock.now(), error.kind().into());
+                    self.write_failed = Some(error.kind().into());
+                    self.write_blocked = true;
+                    moved = true;
                 }
             }
         }
@@ -293,6 +331,8 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             let mut state = self.peer.shared().lock();
             let connection = &state.connection;
             let idle = !connection.has_events()
+                && self.inbox.is_empty()
+                && !state.callers.has_moved_up()
                 && (connection.transmit_len() == 0 || self.write_blocked)
                 && (!connection.wants_shutdown() || self.shut_down || self.write_blocked)
                 && state.next_deadline() == self.armed;
@@ -334,6 +374,9 @@ impl<I, S, H: Handler> Driver<I, S, H> {
             // The connection has ended whatever the handler makes of it.
             drop(catch_unwind(AssertUnwindSafe(|| handler.close(peer, reason))));
         }
+        // They may hold handles of this very connection.
+        let attributes = core::mem::take(&mut self.peer.shared().lock().attributes);
+        drop(catch_unwind(AssertUnwindSafe(|| drop(attributes))));
     }
 }
 
@@ -350,6 +393,10 @@ impl<I: Io, S: Sleep, H: Handler> Future for Driver<I, S, H> {
             moved |= this.write(cx);
             if this.read_blocked {
                 moved |= this.tick(cx);
+            }
+            if !this.inbox.is_empty() {
+                // The handlers have used up their time: others are next.
+                break;
             }
             if !moved {
                 if let Some(reason) = this.ended() {

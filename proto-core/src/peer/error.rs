@@ -20,6 +20,7 @@ use crate::wire::StatusCode;
 /// assert_eq!(status.to_string(), "BAD_REQUEST: the amount is negative");
 /// ```
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Status {
     /// How the call went. Never `OK` in an answer that was received.
     pub code: StatusCode,

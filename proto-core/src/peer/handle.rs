@@ -188,9 +188,11 @@ impl Peer {
         *self.0.lock().connection.counters()
     }
 
-    /// Bytes that the connection holds in memory beside itself; see [`Connection::held_bytes`].
+    /// Bytes that the connection holds in memory beside itself; see [`Connection::held_bytes`]. Calls that wait in line are
+    /// in it, and replies that their callers have not taken.
     pub fn held_bytes(&self) -> usize {
-        self.0.lock().connection.held_bytes()
+        let state = self.0.lock();
+        state.connection.held_bytes() + state.callers.held_bytes()
     }
 
     /// Calls of this end that hold a slot.

@@ -1,6 +1,7 @@
 //! What a driver needs of a runtime: a byte stream, and to be woken at a time.
 
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::io::{IoSlice, Result};
 
 use crate::time::Instant;
@@ -21,9 +22,25 @@ pub trait Io {
     /// Writes some of these chunks, in order, and says how many bytes. An implementation that cannot write several at
     /// once may write the first only.
     ///
+    /// A transport that owns its buffers copies some bytes, returns `Pending` while they are being written, and says so by
+    /// [`taken`](Self::taken); the same bytes are lent again until it reports them as written. The connection is locked
+    /// meanwhile: an implementation must not use the connection's handles.
+    ///
     /// # Errors
     /// If the stream broke. `Ready(Ok(0))` counts as broken too.
     fn poll_write(&mut self, cx: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<Result<usize>>;
+
+    /// How many of the bytes that were lent last are in the transport's hands and not reported as written. Default 0: that of
+    /// a transport that takes only what it writes.
+    fn taken(&self) -> usize {
+        0
+    }
+
+    /// Says how long the other end may take nothing before the connection is given up, for transports that have such a limit
+    /// of their own, which must not be shorter. Default: does nothing.
+    fn limit_stalls(&mut self, longest: Duration) {
+        let _ = longest;
+    }
 
     /// Ends writing, so that the peer reads the end of the stream after all that was written. Reading goes on.
     ///

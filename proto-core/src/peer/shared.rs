@@ -21,7 +21,7 @@ use super::handler::Reply;
 use super::watch::Watchers;
 use crate::connection::Connection;
 use crate::error::{CloseReason, Delivery, Refusal, Refused, TransportError};
-use crate::event::{Event, Outcome, Timeout};
+use crate::event::{Event, Message, Outcome, Timeout};
 use crate::time::Instant;
 
 /// What a call comes to.
@@ -104,10 +104,16 @@ impl State {
             // Nobody waits for room that will never be.
             room = true;
         }
-        if room || self.connection.is_closed() {
+        self.count_replies();
+        if self.callers.take_moved_up() || room || self.connection.is_closed() {
             self.admit_queue(now, wakers);
             wakers.extend(self.watchers.take_all());
         }
+    }
+
+    /// A reply that its caller has not taken still counts against the limit, so that not taking replies has an end.
+    pub(super) const fn count_replies(&mut self) {
+        self.connection.hold_replies(self.callers.reply_bytes());
     }
 
     /// Lets callers in, first in line first, as long as the connection accepts their calls.
@@ -164,6 +170,7 @@ pub(super) struct Wakers {
     wakers: Vec<Waker>,
     retired: Option<Waker>,
     discarded: VecDeque<Event>,
+    messages: Vec<Message>,
 }
 
 impl Wakers {
@@ -173,6 +180,11 @@ impl Wakers {
 
     fn discard(&mut self, events: VecDeque<Event>) {
         self.discarded.extend(events);
+    }
+
+    /// A message of a caller that nobody wants any more.
+    pub(super) fn discard_message(&mut self, message: Message) {
+        self.messages.push(message);
     }
 
     pub(super) fn retire(&mut self, waker: Waker) {

@@ -1,6 +1,8 @@
 //! HELLO and WELCOME: what each side is ready to receive (LW-3.3 to LW-3.9).
 
 use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Deref;
 
 use bytes::Bytes;
 
@@ -63,7 +65,7 @@ pub struct Hello {
     /// Codecs of bodies, most wanted first; empty if the sender does not say.
     pub codecs: Vec<Codec>,
     /// For the acceptor's application to judge; empty in WELCOME.
-    pub credentials: Bytes,
+    pub credentials: Credentials,
 }
 
 impl Hello {
@@ -96,7 +98,7 @@ impl Hello {
         let mut heartbeat = None;
         let mut capabilities = Capabilities::default();
         let mut codecs = Vec::new();
-        let mut credentials = Bytes::new();
+        let mut credentials = Credentials::default();
         for field in Fields::new(payload, &tag::KNOWN) {
             let (tag, value) = field.map_err(|_| HelloFault::Fields)?;
             let wrong = HelloFault::Value { tag };
@@ -127,7 +129,7 @@ impl Hello {
                     codecs = pairs.map(|pair| Codec(u16::from_be_bytes([pair[0], pair[1]]))).collect();
                 }
                 tag::CREDENTIALS if value.len() > MAX_CREDENTIALS => return Err(wrong),
-                tag::CREDENTIALS => credentials = Bytes::copy_from_slice(value),
+                tag::CREDENTIALS => credentials = Credentials(Bytes::copy_from_slice(value)),
                 _ => {}
             }
         }
@@ -160,6 +162,8 @@ impl Hello {
             wrong(tag::REQUEST_WINDOW)
         } else if self.push_window < largest {
             wrong(tag::PUSH_WINDOW)
+        } else if self.heartbeat.is_some_and(|heartbeat| !heartbeat.is_in_range()) {
+            wrong(tag::HEARTBEAT)
         } else if self.credentials.len() > MAX_CREDENTIALS {
             wrong(tag::CREDENTIALS)
         } else {
@@ -195,6 +199,38 @@ impl Hello {
         if !self.credentials.is_empty() {
             put_field(out, tag::CREDENTIALS, &self.credentials);
         }
+    }
+}
+
+/// What a dialer shows of itself. The bytes mean what the application wants them to mean; [`Debug`](fmt::Debug) does not
+/// show them, so that they do not end up in logs.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials(Bytes);
+
+impl Credentials {
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl Deref for Credentials {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Credentials {
+    fn from(bytes: T) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} bytes>", self.0.len())
     }
 }
 
@@ -234,6 +270,14 @@ pub struct Heartbeat {
     pub wish_millis: u32,
     /// The sender is not willing to speak more often than this, in milliseconds.
     pub minimum_millis: u32,
+}
+
+impl Heartbeat {
+    const RANGE: core::ops::RangeInclusive<u32> = 1_000..=3_600_000;
+
+    fn is_in_range(self) -> bool {
+        Self::RANGE.contains(&self.wish_millis) && Self::RANGE.contains(&self.minimum_millis)
+    }
 }
 
 /// A set of capability bits (PROTOCOL.md §3.2): what a side handles when it receives it.

@@ -23,7 +23,7 @@ pub use codes::{CloseCode, StatusCode};
 pub use control::{CREDIT_LEN, Credit, PING_LEN, PONG_LEN, Pong};
 pub use extensions::{ExtensionBlock, ExtensionError, ExtensionFields, Extensions};
 pub use header::{Flags, HEADER_LEN, Header, HeaderView, Kind, Lane, Parsed};
-pub use hello::{Capabilities, Codec, Heartbeat, Hello, MAX_CREDENTIALS, Versions};
+pub use hello::{Capabilities, Codec, Credentials, Heartbeat, Hello, MAX_CREDENTIALS, Versions};
 pub use preface::{PREFACE, PrefaceCheck};
 pub use sequence::Sequence;
 

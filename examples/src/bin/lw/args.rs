@@ -146,7 +146,7 @@ One call for each line (BODY is -):
   and the exit code is 4.
 
   Memory does not depend on the length of the input. No further lines are sent
-  while 4 MiB of them are in flight, or while 16 MiB of answers as long as the
+  while 4 MiB of them are in flight, or while 64 MiB of answers as long as the
   longest so far could come; a slow reader of the answers slows the calls down.
   One that has read enough (| head) ends it quietly.
 
@@ -188,8 +188,9 @@ pub(crate) fn config(max_message: u32, call_slots: u32) -> Result<Config, Failur
         call_slots,
         request_window: default.request_window.max(charged),
         push_window: default.push_window.max(charged),
-        reply_limit: default.reply_limit.max(message),
-        undelivered_limit: default.undelivered_limit.max(message),
+        undelivered_limit: crate::stream::REPLY_BYTES.max(message),
+        // Chat lines for a peer that reads nothing: it misses some rather than costing megabytes.
+        outbox_limit: 256 << 10,
         ..default
     };
     config.validate().map_err(|error| Failure::new(Exit::Usage, error))?;

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use adapter_tokio::proto_core::endpoint::ConnectError;
-use adapter_tokio::{Call, Client, Message, NoHandler, client};
+use adapter_tokio::{Call, Client, NoHandler, client};
 
 use crate::args::{self, CallOptions};
 use crate::exit::{Exit, Failure};
@@ -34,7 +34,7 @@ pub(crate) async fn call(options: CallOptions) -> Result<(), Failure> {
 
 /// One call: its answer to standard output.
 async fn once(client: &Client, options: CallOptions) -> Result<(), Failure> {
-    let message = Message { body: options.body.into_encoded_bytes().into(), ..options.route };
+    let message = options.route.with_body(options.body.into_encoded_bytes());
     let reply = within(client.call_message(message), options.deadline)
         .await
         .map_err(|error| Failure::of_call(&error))?;

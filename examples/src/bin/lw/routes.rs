@@ -35,10 +35,8 @@ impl Chat {
     fn say(&self, body: Bytes) -> usize {
         let (Some(server), Ok(message)) = (self.server.get(), Message::named("chat", body)) else { return 0 };
         let Broadcast { accepted, refused, .. } = server.broadcast_message(&message);
-        if self.verbose {
-            for (peer, refusal) in refused {
-                say(format_args!("connection {} misses a chat message: {refusal}", peer.id()));
-            }
+        if self.verbose && !refused.is_empty() {
+            say(format_args!("a chat message reaches {accepted} and is missed by {}", refused.len()));
         }
         accepted
     }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::pin::pin;
 use std::time::Duration;
 
-use adapter_tokio::{ServeError, Server, on_request};
+use adapter_tokio::{BindError, Server, on_request};
 
 use crate::args::{self, ServeOptions};
 use crate::exit::{Exit, Failure, say};
@@ -49,7 +49,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
         .bind(options.address)
         .await
         .map_err(|error| match error {
-            ServeError::Config(_) => Failure::new(Exit::Usage, error),
+            BindError::Config(_) => Failure::new(Exit::Usage, error),
             _ => Failure::new(Exit::Unreachable, error),
         })?;
     let handle = server.handle();

@@ -25,8 +25,8 @@ use crate::units::{Deadline, grouped};
 
 /// Bytes of lines in flight before further ones wait. A server with default windows takes no more anyway.
 const REQUEST_BYTES: usize = 4 << 20;
-/// The same for answers, which are taken to be as long as the longest so far.
-const REPLY_BYTES: usize = 16 << 20;
+/// The same for answers, which are taken to be as long as the longest so far; before the first one, as long as they may be.
+pub(crate) const REPLY_BYTES: usize = 64 << 20;
 
 pub(crate) struct Stream<'a> {
     client: &'a Client,
@@ -45,7 +45,8 @@ pub(crate) struct Stream<'a> {
     /// Calls that have not been answered on standard output, oldest first.
     queue: VecDeque<Entry>,
     queued_bytes: usize,
-    longest_reply: usize,
+    longest_reply: Option<usize>,
+    max_message: usize,
 
     lines_read: u64,
     answered: u64,
@@ -113,7 +114,8 @@ impl<'a> Stream<'a> {
             progress: Progress::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
-            longest_reply: 0,
+            longest_reply: None,
+            max_message: options.max_message as usize,
             lines_read: 0,
             answered: 0,
             failed: 0,
@@ -219,7 +221,7 @@ impl<'a> Stream<'a> {
             && (calls == 0
                 || calls < self.concurrency
                     && self.queued_bytes < REQUEST_BYTES
-                    && calls * self.longest_reply < REPLY_BYTES)
+                    && calls * self.longest_reply.unwrap_or(self.max_message) < REPLY_BYTES)
     }
 
     fn enter(&mut self, line: Line, cx: &mut Context<'_>) {
@@ -228,7 +230,7 @@ impl<'a> Stream<'a> {
             Line::TooLong => (0, Stage::Ended(Some(Err(LineError::TooLong)))),
             Line::Whole(body) => {
                 let bytes = body.len();
-                let message = Message { body, ..self.route.clone() };
+                let message = self.route.clone().with_body(body);
                 let mut stage = Stage::Waits(within(self.client.call_message(message), self.deadline));
                 if let Poll::Ready(result) = stage.poll(cx) {
                     stage = Stage::Ended(Some(result));
@@ -241,7 +243,7 @@ impl<'a> Stream<'a> {
     }
 
     fn succeed(&mut self, reply: &Reply) {
-        self.longest_reply = self.longest_reply.max(reply.body.len());
+        self.longest_reply = self.longest_reply.max(Some(reply.body.len()));
         // Behind a lost line there is no place for an answer, unless an empty line stands for the lost one.
         if self.lost.is_none() || self.keep_going {
             self.output.line(&reply.body);

@@ -64,7 +64,7 @@ fn calls_beyond_the_slots_are_refused_until_one_is_free() {
     bench.take(&Frame::reply(calls[1].sequence(), b""));
     assert!(matches!(bench.events()[..], [Event::Writable, Event::Ended { .. }]));
     // LW-4.2 in passing: the slot has a new generation.
-    assert_eq!(bench.call(b"").sequence(), id(2, calls[1].slot()));
+    assert_eq!(bench.call(b"").sequence(), id(2, calls[1].sequence().slot()));
 
     let mut none =
         Bench::open_with(Role::Dialer, Config::default(), &Config { call_slots: 0, ..Config::default() });
@@ -170,7 +170,7 @@ fn a_reply_to_a_call_that_is_not_in_flight_is_an_error() {
         let wrong = [
             ("never issued", never, id(1, 0)),
             ("answered already", answered, call.sequence()),
-            ("of another generation", generation, id(2, other.slot())),
+            ("of another generation", generation, id(2, other.sequence().slot())),
         ];
         for (what, mut bench, id) in wrong {
             bench.take(&Frame::reply(id, b"?"));

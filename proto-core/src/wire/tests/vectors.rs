@@ -94,7 +94,7 @@ fn valid_hellos_say_what_they_say() {
         assert_eq!(hello.capabilities.bits(), number(said, "capabilities"), "{name}");
         let codecs: Vec<u64> = hello.codecs.iter().map(|codec| codec.0.into()).collect();
         assert_eq!(Value::from(codecs), said["codecs"], "{name}");
-        assert_eq!(hello.credentials, bytes(said, "credentials"), "{name}");
+        assert_eq!(hello.credentials[..], bytes(said, "credentials"), "{name}");
         let mut emitted = Vec::new();
         hello.emit(&mut emitted);
         assert_eq!(Hello::parse(&emitted), Ok(hello), "{name}");
