@@ -66,18 +66,23 @@ fn replies_that_nobody_takes_are_discarded() {
     };
     assert_eq!(bench.connection.counters().replies_discarded, 1);
     assert_eq!(bench.connection.calls_in_flight(), 0);
-    // The application has taken them, so there is room again; a large one is dropped even as it trickles.
-    let calls = [bench.call(b"").sequence(), bench.call(b"").sequence()];
+    // The application has taken them, so there is room again; beside another, a large one is dropped even as it trickles.
+    let calls = [(); 3].map(|()| bench.call(b"").sequence());
     bench.frames();
-    let large = Frame::reply(calls[0], &[1; 1001]).bytes();
+    bench.take(&Frame::reply(calls[2], &[1]));
+    let large = Frame::reply(calls[0], &[1; 1000]).bytes();
     let held = bench.connection.held_bytes();
     for byte in large {
         bench.feed(&[byte]);
         assert!(bench.connection.held_bytes() <= held + 1000);
     }
-    bench.take(&Frame::reply(calls[1], &[1; 1000]));
+    bench.take(&Frame::reply(calls[1], &[1; 999]));
     let events = bench.events();
-    assert!(matches!(outcomes(&events)[..], [Outcome::Discarded, Outcome::Reply { .. }]), "{events:?}");
+    let ended = outcomes(&events);
+    assert!(
+        matches!(ended[..], [Outcome::Reply { .. }, Outcome::Discarded, Outcome::Reply { .. }]),
+        "{events:?}"
+    );
 }
 
 /// A reply for which there is no room is replaced by REPLY_DISCARDED, so that its caller gets an answer.

@@ -61,7 +61,7 @@ prop_compose! {
         max_message in 1024u32..,
         call_slots in 0u32..=65_536,
         windows in (any::<u64>(), any::<u64>()),
-        heartbeat in prop::option::of((any::<u32>(), any::<u32>())),
+        heartbeat in prop::option::of((1_000u32..=3_600_000, 1_000u32..=3_600_000)),
         capabilities in any::<u64>(),
         codecs in prop::collection::vec(any::<u16>().prop_map(Codec), 0..70),
         credentials in prop::collection::vec(any::<u8>(), 0..=3072),
