@@ -196,6 +196,18 @@ fn credentials_and_configuration_may_come_in_any_order() {
 }
 
 #[test]
+fn builders_do_not_show_credentials() {
+    let config = Config { credentials: "s3cret".into(), ..Config::default() };
+    for shown in [
+        format!("{:?}", client(NoHandler).credentials("s3cret")),
+        format!("{:?}", client(NoHandler).config(config.clone())),
+        format!("{:?}", Server::builder(NoHandler).config(config)),
+    ] {
+        assert!(shown.contains("credentials: <") && !shown.contains("s3cret"), "{shown}");
+    }
+}
+
+#[test]
 fn a_peer_that_takes_no_calls_is_not_waited_for() {
     on_both(|| async {
         let config = Config { call_slots: 0, ..Config::default() };

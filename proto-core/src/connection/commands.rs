@@ -14,11 +14,11 @@ use crate::time::Instant;
 use crate::wire::{CloseCode, CloseInfo, Extensions, Kind, StatusCode, charge};
 
 impl Connection {
-    /// Calls the peer. [`Event::Ended`] tells how it went, exactly once.
+    /// Calls the peer. [`Event::Ended`](crate::Event::Ended) tells how it went, exactly once.
     ///
     /// # Errors
     /// The message comes back if it is too long, if it has extensions of another kind, if there is no room for it, or if
-    /// the connection is not open. After [`Refusal::Full`] and [`Refusal::NoSlot`], [`Event::Writable`] says when to try
+    /// the connection is not open. After [`Refusal::Full`] and [`Refusal::NoSlot`], [`Event::Writable`](crate::Event::Writable) says when to try
     /// again.
     pub fn call(&mut self, now: Instant, message: Message, timeout: Timeout) -> Result<CallId, Refused> {
         self.observe(now);
@@ -106,7 +106,14 @@ impl Connection {
         }
     }
 
-    /// Gives a call up: no [`Event::Ended`] will come for it. Says whether the peer can have it, or `None` if it had
+    /// Answers a request whose deadline passed before it was run.
+    pub(crate) fn expire(&mut self, now: Instant, id: RequestId) {
+        self.observe(now);
+        self.counters.requests_expired += 1;
+        self.answer_unrun(id, StatusCode::DEADLINE_EXPIRED);
+    }
+
+    /// Gives a call up: no [`Event::Ended`](crate::Event::Ended) will come for it. Says whether the peer can have it, or `None` if it had
     /// ended already (its event may still wait to be polled).
     ///
     /// A request that still waits is deleted. One that has been committed runs on at the peer, and its slot is free again
@@ -137,7 +144,7 @@ impl Connection {
     /// Closes: sends what has been accepted, then CLOSE, and waits a bounded time for the peer to do the same.
     ///
     /// Calls that the peer does not answer before its own CLOSE end with [`Outcome::Lost`](crate::Outcome::Lost). The last event is
-    /// [`Event::Closed`]. Does nothing if the connection is closing already.
+    /// [`Event::Closed`](crate::Event::Closed). Does nothing if the connection is closing already.
     pub fn close(&mut self, now: Instant, code: CloseCode, info: CloseInfo) {
         self.observe(now);
         if matches!(self.state, State::Handshaking { .. } | State::Open) {

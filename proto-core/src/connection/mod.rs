@@ -40,9 +40,7 @@ use crate::config::SharedConfig;
 use crate::error::CloseReason;
 use crate::event::Event;
 use crate::time::Instant;
-use crate::wire::{
-    CloseCode, CloseInfo, Credentials, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, StatusCode, charge,
-};
+use crate::wire::{CloseCode, CloseInfo, Credentials, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, charge};
 
 pub use self::counters::Counters;
 pub use self::outbox::Chunks;
@@ -264,8 +262,7 @@ impl Connection {
         loop {
             match self.events.pop()? {
                 Event::Request { id, deadline: Some(at), .. } if at <= self.now => {
-                    self.counters.requests_expired += 1;
-                    self.answer_unrun(id, StatusCode::DEADLINE_EXPIRED);
+                    self.expire(self.now, id);
                 }
                 event => return Some(event),
             }

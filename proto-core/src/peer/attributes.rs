@@ -5,17 +5,31 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::any::{Any, TypeId};
 
+type Values = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
 #[derive(Debug, Default)]
-pub(super) struct Attributes(BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>);
+pub(super) struct Attributes {
+    values: Values,
+    ended: bool,
+}
 
 impl Attributes {
-    /// Keeps a value, and gives back the one it replaces: to be dropped when no lock is held.
+    /// Keeps a value, and gives back the one it replaces, or itself after the end: to be dropped when no lock is held.
     pub(super) fn insert(&mut self, value: Arc<dyn Any + Send + Sync>) -> Option<Box<dyn Any + Send + Sync>> {
-        let replaced = self.0.insert((*value).type_id(), value)?;
+        if self.ended {
+            return Some(Box::new(value));
+        }
+        let replaced = self.values.insert((*value).type_id(), value)?;
         Some(Box::new(replaced))
     }
 
     pub(super) fn value<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.0.get(&TypeId::of::<T>())?.clone().downcast().ok()
+        self.values.get(&TypeId::of::<T>())?.clone().downcast().ok()
+    }
+
+    /// From here on nothing is kept. Gives what was, to be dropped when no lock is held.
+    pub(super) fn end(&mut self) -> Values {
+        self.ended = true;
+        core::mem::take(&mut self.values)
     }
 }

@@ -62,6 +62,8 @@ pub struct Driver<I, S, H: Handler> {
     shut_down: bool,
     /// Writing has failed. What the peer said before that is still read.
     write_failed: Option<TransportError>,
+    /// The handlers have used up their time: others are next.
+    time_is_up: bool,
     /// What the timer was last set for.
     armed: Option<Instant>,
 }
@@ -95,6 +97,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             read_blocked: false,
             shut_down: false,
             write_failed: None,
+            time_is_up: false,
             armed: None,
         }
     }
@@ -118,20 +121,27 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let Self { peer, io, .. } = self;
         let shared = peer.shared();
         // What has come is dealt with first: so what waits for handlers is bounded by what one read brings.
-        if !self.inbox.is_empty() || !shared.lock().connection.wants_read() {
-            self.read_blocked = self.inbox.is_empty();
+        if !self.inbox.is_empty() {
+            self.read_blocked = false;
             return false;
         }
+        let wants_read = shared.lock().connection.wants_read();
         let mut lent = false;
-        let polled = io.poll_read(cx, &mut |bytes| {
-            lent = true;
-            shared.lock().connection.handle_input(shared.clock.now(), bytes);
-        });
+        let polled = if wants_read {
+            io.poll_read(cx, &mut |bytes| {
+                lent = true;
+                shared.lock().connection.handle_input(shared.clock.now(), bytes);
+            })
+        } else {
+            Poll::Pending
+        };
         self.read_blocked = polled.is_pending();
         let now = shared.clock.now();
         if let (Some(error), Poll::Pending) = (self.write_failed, &polled) {
-            shared.lock().connection.handle_transport_error(now, error);
-            return true;
+            let connection = &mut shared.lock().connection;
+            let ends_now = !connection.is_closed();
+            connection.handle_transport_error(now, error);
+            return ends_now;
         }
         match polled {
             Poll::Pending => {}
@@ -156,21 +166,20 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     fn serve(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         let until = self.now() + SERVE;
-        while let Some(event) = self.inbox.pop_front() {
-            moved = true;
-            if let Some(done) = self.handle(cx, event) {
+        self.time_is_up = false;
+        while !self.time_is_up {
+            let done = match self.inbox.pop_front() {
+                Some(event) => self.handle(cx, event),
+                None => match self.work.poll_next(cx) {
+                    None => break,
+                    done => done,
+                },
+            };
+            if let Some(done) = done {
                 self.finish(done);
             }
-            if self.now() >= until {
-                return moved;
-            }
-        }
-        while let Some(done) = self.work.poll_next(cx) {
             moved = true;
-            self.finish(done);
-            if self.now() >= until {
-                return moved;
-            }
+            self.time_is_up = self.now() >= until;
         }
         moved
     }
@@ -183,7 +192,8 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         match event {
             // The handlers before it took their time.
             Event::Request { id, deadline: Some(at), .. } if at <= now => {
-                Some(Done::Replied(id, Err(StatusCode::DEADLINE_EXPIRED.into())))
+                peer.shared().lock().connection.expire(now, id);
+                None
             }
             Event::Request { id, deadline, message } => {
                 let request = Request::new(message, deadline);
@@ -375,7 +385,7 @@ impl<I, S, H: Handler> Driver<I, S, H> {
             drop(catch_unwind(AssertUnwindSafe(|| handler.close(peer, reason))));
         }
         // They may hold handles of this very connection.
-        let attributes = core::mem::take(&mut self.peer.shared().lock().attributes);
+        let attributes = self.peer.shared().lock().attributes.end();
         drop(catch_unwind(AssertUnwindSafe(|| drop(attributes))));
     }
 }
@@ -394,8 +404,7 @@ impl<I: Io, S: Sleep, H: Handler> Future for Driver<I, S, H> {
             if this.read_blocked {
                 moved |= this.tick(cx);
             }
-            if !this.inbox.is_empty() {
-                // The handlers have used up their time: others are next.
+            if this.time_is_up {
                 break;
             }
             if !moved {

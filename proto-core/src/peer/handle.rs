@@ -200,7 +200,8 @@ impl Peer {
         self.0.lock().connection.calls_in_flight()
     }
 
-    /// Keeps a value with the connection, in place of one of the same type.
+    /// Keeps a value with the connection, in place of one of the same type, until the connection has ended and its handler
+    /// has heard of it. After that nothing is kept.
     ///
     /// ```no_run
     /// # fn example(peer: &proto_core::peer::Peer) {

@@ -1,14 +1,21 @@
 //! A driver on a transport that is a script, against a bare connection as its peer: every interleaving can be had at
-//! will, and every needless wake-up is seen.
+//! will, time passes when a test says so, and every needless wake-up is seen.
+
+mod bounds;
+mod calls;
+mod endings;
+mod handlers;
+mod shown;
+mod transport;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
-use core::future::{Future, pending};
-use core::pin::{Pin, pin};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::future::Future;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::io::{self, IoSlice};
@@ -17,9 +24,9 @@ use std::sync::Mutex;
 use bytes::Bytes;
 
 use super::*;
-use crate::error::{CloseReason, Delivery};
-use crate::wire::{CloseCode, CloseInfo, Extensions, StatusCode};
-use crate::{Config, Connection, Event, Instant, Message, RequestId, Role, SharedConfig};
+use crate::error::CloseReason;
+use crate::wire::{Extensions, StatusCode};
+use crate::{Config, Connection, Event, Instant, Message, RequestId, Role};
 
 /// What the transport does, to be set from outside.
 #[derive(Default)]
@@ -27,9 +34,28 @@ struct Script {
     input: VecDeque<Vec<u8>>,
     output: Vec<u8>,
     end_of_input: bool,
+    reads: usize,
+    writing: Writing,
+    /// Bytes in the output that have not been reported as written.
+    taken: usize,
     shutdown_waits: bool,
     /// Runs once, after input was lent and before the driver gets on: what another thread may do at that moment.
     after_read: Option<Box<dyn FnOnce() + Send>>,
+    /// Runs once, when a write fails: what has arrived by then and was not read.
+    at_write_error: Option<AtWriteError>,
+}
+
+type AtWriteError = Box<dyn FnOnce(&mut Script) + Send>;
+
+/// How writes go.
+#[derive(Clone, Copy, Default)]
+enum Writing {
+    /// At once.
+    #[default]
+    AtOnce,
+    /// This many bytes are copied, and are not reported as written yet.
+    Owning(usize),
+    Failing(io::ErrorKind),
 }
 
 #[derive(Clone, Default)]
@@ -43,7 +69,10 @@ impl Transport {
 
 impl Io for Transport {
     fn poll_read(&mut self, _: &mut Context<'_>, sink: &mut dyn FnMut(&mut [u8])) -> Poll<io::Result<usize>> {
-        let (input, end) = self.script(|script| (script.input.pop_front(), script.end_of_input));
+        let (input, end) = self.script(|script| {
+            script.reads += 1;
+            (script.input.pop_front(), script.end_of_input)
+        });
         match input {
             Some(mut bytes) => {
                 sink(&mut bytes);
@@ -59,10 +88,30 @@ impl Io for Transport {
 
     fn poll_write(&mut self, _: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.script(|script| {
-            let before = script.output.len();
-            chunks.iter().for_each(|chunk| script.output.extend_from_slice(chunk));
-            Poll::Ready(Ok(script.output.len() - before))
+            let most = match script.writing {
+                Writing::AtOnce => usize::MAX,
+                Writing::Owning(most) => most,
+                Writing::Failing(error) => {
+                    if let Some(meanwhile) = script.at_write_error.take() {
+                        meanwhile(script);
+                    }
+                    return Poll::Ready(Err(error.into()));
+                }
+            };
+            if script.taken == 0 {
+                let before = script.output.len();
+                script.output.extend(chunks.iter().flat_map(|chunk| chunk.iter()).take(most));
+                script.taken = script.output.len() - before;
+            }
+            match script.writing {
+                Writing::AtOnce => Poll::Ready(Ok(core::mem::take(&mut script.taken))),
+                _ => Poll::Pending,
+            }
         })
+    }
+
+    fn taken(&self) -> usize {
+        self.script(|script| script.taken)
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -78,13 +127,37 @@ impl Sleep for Never {
     }
 }
 
-/// Counts how often it was woken.
-#[derive(Default)]
-struct Woken(AtomicUsize);
+/// A clock that stands still until it is told otherwise.
+#[derive(Clone, Default)]
+struct Time(Arc<AtomicU64>);
 
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
+impl Time {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.0.load(Ordering::SeqCst))
+    }
+
+    fn pass(&self, time: Duration) {
+        self.0.fetch_add(time.as_nanos() as u64, Ordering::SeqCst);
+    }
+}
+
+/// Counts how often it was woken, or how often anything else happened.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Count {
+    fn add(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn so_far(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.add();
     }
 }
 
@@ -93,34 +166,47 @@ struct Rig<H: Handler> {
     driver: Driver<Transport, Never, H>,
     transport: Transport,
     far: Connection,
-    woken: Arc<Woken>,
+    time: Time,
+    woken: Arc<Count>,
 }
-
-const NOW: Instant = Instant::EPOCH;
 
 impl<H: Handler> Rig<H> {
     /// The handshake is over, and the peer takes this many calls at a time.
     fn open(handler: H, slots: u32) -> Self {
-        let config = SharedConfig::default();
-        let theirs = Config { call_slots: slots, ..Config::default() }.share().unwrap();
-        let transport = Transport::default();
-        let clock = Clock::new(|| NOW);
-        let driver = Driver::new(
-            &config,
-            Role::Dialer,
-            (0, None),
-            &clock,
-            transport.clone(),
-            Never,
-            Arc::new(handler),
-        );
-        let far = Connection::new(&theirs, Role::Acceptor, NOW);
-        let mut rig = Self { driver, transport, far, woken: Arc::default() };
-        assert!(rig.turn().is_pending());
-        rig.far.accept(NOW);
-        assert!(rig.turn().is_pending());
-        assert!(rig.peer().is_open());
+        Self::open_with(handler, Config::default(), Config { call_slots: slots, ..Config::default() })
+    }
+
+    /// The handshake is over; `ours` is the driver's configuration.
+    fn open_with(handler: H, ours: Config, theirs: Config) -> Self {
+        let mut rig = Self::start(Role::Dialer, handler, ours, theirs, Time::default());
+        rig.shake_hands();
         rig
+    }
+
+    /// The handshake is over, and the handler is on this clock too.
+    fn open_at(time: Time, handler: H) -> Self {
+        let mut rig = Self::start(Role::Dialer, handler, Config::default(), Config::default(), time);
+        rig.shake_hands();
+        rig
+    }
+
+    /// Nothing has been said.
+    fn start(role: Role, handler: H, ours: Config, theirs: Config, time: Time) -> Self {
+        let (ours, theirs) = (ours.share().unwrap(), theirs.share().unwrap());
+        let transport = Transport::default();
+        let clock = time.clone();
+        let clock = Clock::new(move || clock.now());
+        let driver = Driver::new(&ours, role, (0, None), &clock, transport.clone(), Never, Arc::new(handler));
+        let other = if role == Role::Dialer { Role::Acceptor } else { Role::Dialer };
+        let far = Connection::new(&theirs, other, time.now());
+        Self { driver, transport, far, time, woken: Arc::default() }
+    }
+
+    fn shake_hands(&mut self) {
+        assert!(self.turn().is_pending());
+        self.far.accept(self.time.now());
+        assert!(self.turn().is_pending());
+        assert!(self.peer().is_open());
     }
 
     fn peer(&self) -> Peer {
@@ -132,12 +218,23 @@ impl<H: Handler> Rig<H> {
         Pin::new(&mut self.driver).poll(&mut Context::from_waker(&waker))
     }
 
+    /// The peer gets what there is.
+    fn deliver(&mut self) {
+        let mut output = self.transport.script(|script| core::mem::take(&mut script.output));
+        self.far.handle_input(self.time.now(), &mut output);
+    }
+
+    /// What the peer has to say.
+    fn said(&mut self) -> Vec<u8> {
+        let bytes: Vec<u8> = self.far.transmit().flatten().copied().collect();
+        self.far.advance_transmit(self.time.now(), bytes.len());
+        bytes
+    }
+
     /// The peer gets what there is, and the driver what the peer says.
     fn exchange(&mut self) {
-        let mut output = self.transport.script(|script| core::mem::take(&mut script.output));
-        self.far.handle_input(NOW, &mut output);
-        let bytes: Vec<u8> = self.far.transmit().flatten().copied().collect();
-        self.far.advance_transmit(NOW, bytes.len());
+        self.deliver();
+        let bytes = self.said();
         if !bytes.is_empty() {
             self.transport.script(|script| script.input.push_back(bytes));
         }
@@ -164,8 +261,26 @@ impl<H: Handler> Rig<H> {
     /// The peer answers everything with what it was asked.
     fn echo(&mut self) {
         for (id, message) in self.requests() {
-            self.far.reply(NOW, id, StatusCode::OK, Extensions::none(), message.body).unwrap();
+            self.far.reply(self.time.now(), id, StatusCode::OK, Extensions::none(), message.body).unwrap();
         }
+    }
+
+    /// The peer calls, and waits for ever.
+    fn ask(&mut self, calls: usize) {
+        for _ in 0..calls {
+            self.far.call(self.time.now(), Message::new(1, ""), crate::Timeout::Never).unwrap();
+        }
+    }
+
+    /// The statuses that have reached the peer.
+    fn statuses(&mut self) -> Vec<StatusCode> {
+        let mut statuses = Vec::new();
+        while let Some(event) = self.far.poll_event() {
+            if let Event::Ended { outcome: crate::Outcome::Reply { status, .. }, .. } = event {
+                statuses.push(status);
+            }
+        }
+        statuses
     }
 }
 
@@ -179,137 +294,4 @@ fn body(polled: Poll<Result<Reply, CallError>>) -> Bytes {
         Poll::Ready(Ok(reply)) => reply.body,
         other => panic!("no reply, but {other:?}"),
     }
-}
-
-#[test]
-fn a_reply_goes_to_its_own_caller_though_its_slot_was_taken_again_before_it_was_sorted() {
-    let mut rig = Rig::open(NoHandler, 1);
-    let mut first = Box::pin(rig.peer().call(1, "first"));
-    let second = Arc::new(Mutex::new(Box::pin(rig.peer().call(1, "second"))));
-    assert!(poll(first.as_mut()).is_pending());
-    assert!(rig.turn().is_pending());
-    rig.echo();
-    // The reply has freed the slot, and nobody has been told yet: at this moment the next call comes.
-    let late = second.clone();
-    rig.transport.script(|script| {
-        script.after_read = Some(Box::new(move || assert!(poll(late.lock().unwrap().as_mut()).is_pending())));
-    });
-    assert!(rig.turn().is_pending());
-    assert_eq!(body(poll(first.as_mut())), "first");
-    rig.echo();
-    assert!(rig.turn().is_pending());
-    assert_eq!(body(poll(second.lock().unwrap().as_mut())), "second");
-}
-
-#[test]
-fn a_task_that_polls_a_watch_again_and_again_keeps_one_place() {
-    let rig = Rig::open(NoHandler, 1);
-    let peer = rig.peer();
-    let watchers = || peer.shared().lock().watchers.len();
-    {
-        let mut closed = pin!(peer.closed());
-        for _ in 0..1000 {
-            // A waker of another task each time, as when the future moves from one to another.
-            let waker = Waker::from(Arc::new(Woken::default()));
-            assert!(closed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        }
-        assert_eq!(watchers(), 1);
-    }
-    for _ in 0..1000 {
-        assert!(poll(pin!(peer.closed())).is_pending());
-    }
-    assert_eq!(watchers(), 0);
-}
-
-#[test]
-fn whoever_waits_for_room_hears_of_the_end_when_it_begins() {
-    let mut rig = Rig::open(NoHandler, 1);
-    let peer = rig.peer();
-    let mut accepted = pin!(peer.call(1, "accepted"));
-    let mut in_line = pin!(peer.call(1, "in line"));
-    assert!(poll(accepted.as_mut()).is_pending() && poll(in_line.as_mut()).is_pending());
-    assert!(rig.turn().is_pending());
-    while peer.push(1, vec![0; 1 << 20]).is_ok() {}
-    let mut room = pin!(peer.pushed(1, vec![0; 1 << 20]));
-    assert!(poll(room.as_mut()).is_pending());
-
-    peer.close(CloseCode::NORMAL, CloseInfo::default());
-    let mut latecomer = pin!(peer.call(1, "too late"));
-    let _ = poll(latecomer.as_mut());
-    assert!(rig.drive().is_pending());
-    let lost = CallError::Lost { delivery: Delivery::NotSent, reason: CloseReason::Local(CloseCode::NORMAL) };
-    assert_eq!(poll(in_line.as_mut()), Poll::Ready(Err(lost.clone())));
-    assert_eq!(poll(latecomer.as_mut()), Poll::Ready(Err(lost)));
-    assert!(matches!(poll(room.as_mut()), Poll::Ready(Err(_))));
-    assert!(poll(accepted.as_mut()).is_pending(), "its reply may still come");
-}
-
-#[test]
-fn a_shutdown_that_has_to_wait_does_not_keep_the_driver_busy() {
-    let mut rig = Rig::open(NoHandler, 1);
-    rig.transport.script(|script| script.shutdown_waits = true);
-    rig.peer().close(CloseCode::NORMAL, CloseInfo::default());
-    let before = rig.woken.0.load(Ordering::SeqCst);
-    assert!(rig.drive().is_pending());
-    assert_eq!(rig.woken.0.load(Ordering::SeqCst), before, "it woke itself with nothing to do");
-}
-
-#[test]
-fn handlers_that_panic_when_they_are_dropped_do_not_keep_the_end_from_coming() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("on purpose");
-        }
-    }
-    let told = Arc::new(AtomicUsize::new(0));
-    let hears = told.clone();
-    let handler = on_request(|_, _| {
-        let bomb = Bomb;
-        async move {
-            let _bomb = bomb;
-            pending().await
-        }
-    })
-    .on_close(move |_, _| {
-        hears.fetch_add(1, Ordering::SeqCst);
-    });
-    let mut rig = Rig::open(handler, 1);
-    for _ in 0..3 {
-        rig.far.call(NOW, Message::new(1, ""), crate::Timeout::Never).unwrap();
-    }
-    assert!(rig.turn().is_pending());
-    rig.peer().abort(CloseCode::INTERNAL);
-    assert_eq!(rig.drive(), Poll::Ready(CloseReason::Local(CloseCode::INTERNAL)));
-    assert_eq!(told.load(Ordering::SeqCst), 1);
-}
-
-#[test]
-fn a_driver_that_is_dropped_tells_whoever_waits() {
-    let rig = Rig::open(NoHandler, 1);
-    let peer = rig.peer();
-    let mut accepted = pin!(peer.call(1, "accepted"));
-    let mut in_line = pin!(peer.call(1, "in line").timeout(Duration::from_secs(1)));
-    let mut closed = pin!(peer.closed());
-    assert!(poll(accepted.as_mut()).is_pending() && poll(in_line.as_mut()).is_pending());
-    assert!(poll(closed.as_mut()).is_pending());
-    drop(rig);
-    for call in [accepted, in_line] {
-        assert!(matches!(poll(call), Poll::Ready(Err(CallError::Lost { delivery: Delivery::NotSent, .. }))));
-    }
-    assert!(poll(closed.as_mut()).is_ready());
-}
-
-#[test]
-fn an_idle_connection_holds_nothing_beside_itself() {
-    let mut rig = Rig::open(NoHandler, 4);
-    let peer = rig.peer();
-    let mut calls: Vec<_> = (0..8).map(|_| Box::pin(peer.call(1, vec![1; 5000]))).collect();
-    while !calls.is_empty() {
-        calls.retain_mut(|call| poll(call.as_mut()).is_pending());
-        assert!(rig.turn().is_pending());
-        rig.echo();
-        assert!(rig.turn().is_pending());
-    }
-    assert_eq!(peer.held_bytes(), 0);
 }

@@ -106,6 +106,48 @@ fn replies_that_cannot_wait_are_replaced() {
     assert_eq!(bench.connection.counters().replies_replaced, 2);
 }
 
+/// One reply always fits, in either direction: a limit smaller than a message does not keep calls from their results.
+#[test]
+fn one_reply_fits_whatever_the_limit() {
+    let config = Config { commit_limit: 1, reply_limit: 10, undelivered_limit: 10, ..Config::default() };
+    let mut bench = Bench::open(Role::Acceptor, config);
+    for round in 1..3 {
+        bench.connection.push(bench.now, Message::new(1, "in front")).unwrap();
+        bench.take(&Frame::request(id(round, 0), b""));
+        let request = bench.request();
+        bench.answer(request, &[1; 100_000]);
+        assert_eq!(bench.frames()[1], Frame::reply(id(round, 0), &[1; 100_000]));
+
+        let call = bench.call(b"").sequence();
+        bench.frames();
+        bench.take(&Frame::reply(call, &[1; 100_000]));
+        let events = bench.events();
+        let [Outcome::Reply { body, .. }] = outcomes(&events)[..] else { panic!("{events:?}") };
+        assert_eq!(body.len(), 100_000);
+    }
+}
+
+/// The stated bound is as much as can be said when the limits are as large as can be said.
+#[test]
+fn the_bound_of_the_largest_configuration_does_not_overflow() {
+    let largest = Config {
+        max_frame: u32::MAX,
+        max_message: u32::MAX,
+        call_slots: 65_536,
+        request_window: u64::MAX,
+        push_window: u64::MAX,
+        outbox_limit: usize::MAX,
+        reply_limit: usize::MAX,
+        undelivered_limit: usize::MAX,
+        commit_limit: usize::MAX,
+        ..Config::default()
+    };
+    assert_eq!(largest.validate(), Ok(()));
+    assert_eq!(largest.max_held_bytes(usize::MAX), usize::MAX);
+    let undelivered = Config { undelivered_limit: usize::MAX, ..Config::default() };
+    assert_eq!(undelivered.max_held_bytes(1), usize::MAX);
+}
+
 /// Messages beyond the limit of the outbox are refused and come back; one is always taken.
 #[test]
 fn a_full_outbox_refuses() {

@@ -3,7 +3,7 @@
 use super::{BOTH, Bench, Frame, Pair, SECOND, id, kinds, outcomes};
 use crate::config::Config;
 use crate::connection::{Role, Timer};
-use crate::error::{CloseReason, Delivery, Refusal, TransportError};
+use crate::error::{CloseReason, Delivery, Limit, Refusal, TransportError};
 use crate::event::{Event, Message, Outcome, Timeout};
 use crate::wire::{CloseCode, CloseInfo, Extensions, Kind, StatusCode};
 
@@ -118,6 +118,29 @@ fn the_end_of_the_stream_is_waited_for_but_not_for_ever() {
         bench.pass(SECOND);
         assert_eq!(bench.events().pop(), Some(Event::Closed(CloseReason::Local(BYE))));
         assert!(bench.connection.is_closed() && !bench.connection.wants_read());
+    }
+}
+
+/// LW-7.4: writing what stands in front of CLOSE has an end, though a peer that takes a byte now and then makes progress.
+#[test]
+fn a_peer_that_takes_a_byte_now_and_then_cannot_hold_a_close_for_ever() {
+    let cut_short = CloseReason::TimedOut(Limit::Close);
+    assert_eq!(cut_short.code(), Some(CloseCode::WRITE_STALLED));
+    for (peers, reason) in [(false, cut_short), (true, CloseReason::Peer(BYE, None))] {
+        let mut bench =
+            Bench::open(Role::Dialer, Config { close_timeout: 100 * SECOND, ..Config::default() });
+        bench.connection.push(bench.now, Message::new(1, vec![0; 1 << 20])).unwrap();
+        if peers {
+            bench.take(&Frame::close(BYE));
+        } else {
+            close(&mut bench, BYE);
+        }
+        for _ in 0..5 {
+            assert_eq!(bench.events(), [], "it has not ended");
+            bench.connection.advance_transmit(bench.now, 1);
+            bench.pass(20 * SECOND);
+        }
+        assert_eq!(bench.event(), Event::Closed(reason));
     }
 }
 

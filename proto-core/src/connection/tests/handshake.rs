@@ -225,3 +225,22 @@ fn every_connection_starts_afresh() {
     }
     assert_eq!(all[0], all[1]);
 }
+
+/// Credentials are for the acceptor's application alone: what may end up in a log says only how long they are.
+#[test]
+fn credentials_are_not_shown() {
+    let config = Config { credentials: "s3cret".into(), ..Config::default() };
+    let mut pair = Pair {
+        dialer: Bench::handshaking(Role::Dialer, &config.clone().share().unwrap()),
+        acceptor: Bench::handshaking(Role::Acceptor, &Config::default().share().unwrap()),
+    };
+    pair.carry();
+    let event = pair.acceptor.event();
+    let Event::Hello(hello) = &event else { panic!("{event:?}") };
+    assert_eq!(hello.credentials[..], b"s3cret"[..]);
+    let shared = config.clone().share().unwrap();
+    for shown in [format!("{config:?}"), format!("{shared:?}"), format!("{hello:?}"), format!("{event:?}")] {
+        assert!(shown.contains("credentials: <6 bytes>"), "{shown}");
+        assert!(!shown.contains("s3cret") && !shown.contains("115, 51"), "{shown}");
+    }
+}
