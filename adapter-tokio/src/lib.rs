@@ -87,8 +87,8 @@ pub use proto_core::peer::{
 };
 pub use proto_core::wire::{ExtensionFields, Extensions, Hello};
 pub use proto_core::{
-    CloseCode, CloseInfo, CloseReason, Config, ConfigError, Delivery, Limit, Message, ProtocolError, Refusal,
-    Refused, Route, StatusCode, TransportError,
+    CloseCode, CloseInfo, CloseReason, Config, ConfigError, Delivery, HeartbeatConfig, Limit, Message,
+    ProtocolError, Refusal, Refused, RoundTrip, Route, StatusCode, TransportError,
 };
 
 pub use self::stream::{Sleep, Stream};
@@ -151,6 +151,10 @@ impl Runtime for Tokio {
     fn clock(&self) -> Clock {
         let epoch = self.epoch;
         Clock::new(move || Instant::EPOCH + epoch.elapsed())
+    }
+
+    fn seed(&self) -> u64 {
+        adapter_kit::seed()
     }
 
     fn sleep(&self) -> Sleep {

@@ -33,6 +33,10 @@ impl Runtime for Counted {
         self.tokio.clock()
     }
 
+    fn seed(&self) -> u64 {
+        self.tokio.seed()
+    }
+
     fn sleep(&self) -> Sleep {
         self.tokio.sleep()
     }

@@ -21,7 +21,7 @@ impl Stream {
     #[must_use]
     pub fn opening(role: Role, config: &Config) -> Self {
         let config = config.clone().share().unwrap_or_default();
-        let dialer = Connection::new(&config, Role::Dialer, Instant::EPOCH);
+        let dialer = Connection::new(&config, Role::Dialer, Instant::EPOCH, 1);
         let mut bytes: Vec<u8> = dialer.transmit().flatten().copied().collect();
         if role == Role::Acceptor {
             // WELCOME differs from HELLO in its kind.

@@ -10,7 +10,7 @@ const NOW: Instant = Instant::EPOCH;
 
 /// A connection whose handshake is over and which has made some calls, and the peer's half of that conversation.
 fn opened(config: &SharedConfig, role: Role, calls: usize) -> Connection {
-    let mut connection = Connection::new(config, role, NOW);
+    let mut connection = Connection::new(config, role, NOW, 1);
     let peer = if role == Role::Dialer { Role::Acceptor } else { Role::Dialer };
     let generous = Config { call_slots: 64, ..Config::default() };
     connection.handle_input(NOW, &mut Stream::opening(peer, &generous).0);
@@ -105,11 +105,11 @@ fn a_handshake_cut_anywhere_is_the_same_handshake() {
     for role in [Role::Dialer, Role::Acceptor] {
         let bytes =
             Stream::opening(if role == Role::Dialer { Role::Acceptor } else { Role::Dialer }, &config).0;
-        let mut whole = Connection::new(&config, role, NOW);
+        let mut whole = Connection::new(&config, role, NOW, 1);
         whole.handle_input(NOW, &mut bytes.clone());
         let whole = conclusion(whole);
         for at in 0..=bytes.len() {
-            let mut cut = Connection::new(&config, role, NOW);
+            let mut cut = Connection::new(&config, role, NOW, 1);
             let (mut one, mut two) = (bytes[..at].to_vec(), bytes[at..].to_vec());
             cut.handle_input(NOW, &mut one);
             cut.handle_input(NOW, &mut two);

@@ -74,7 +74,7 @@ fn victim(role: Role) -> Connection {
         undelivered_limit: 1500,
         ..Config::default()
     };
-    Connection::new(&config.share().expect("sound limits"), role, NOW)
+    Connection::new(&config.share().expect("sound limits"), role, NOW, 1)
 }
 
 /// Whatever arrives, in whatever pieces: nothing panics, every error is one of those that PROTOCOL.md names, the peer is

@@ -17,7 +17,7 @@ fn written(
 ) -> Vec<u8> {
     let config =
         Config { commit_limit, outbox_limit: 1 << 24, ..Config::default() }.share().expect("sound limits");
-    let mut connection = Connection::new(&config, Role::Dialer, NOW);
+    let mut connection = Connection::new(&config, Role::Dialer, NOW, 1);
     connection.handle_input(NOW, &mut Stream::opening(Role::Acceptor, &Config::default()).0);
     let mut written = Vec::new();
     let mut write = |connection: &mut Connection, most: usize| {

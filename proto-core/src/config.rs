@@ -6,7 +6,9 @@ use core::ops::Deref;
 use core::time::Duration;
 
 use crate::error::{ConfigError, HelloFault};
-use crate::wire::{CHARGE_OVERHEAD, Capabilities, Codec, Credentials, Hello, Versions, charge};
+use crate::wire::{
+    CHARGE_OVERHEAD, Capabilities, Codec, Credentials, Heartbeat, Hello, Versions, charge, millis_rounded_up,
+};
 
 /// What a connection takes, keeps and waits for.
 ///
@@ -42,6 +44,9 @@ pub struct Config {
     /// How many bytes of the peer's pushes may be unreleased at a time, charged likewise. At least
     /// 64 + `max_message`. Default 2 MiB.
     pub push_window: u64,
+    /// How often to hear something of the peer and how often to speak at most. Both sides must take part; `None` (default)
+    /// does not, and then a peer that vanishes without a word is not noticed.
+    pub heartbeat: Option<HeartbeatConfig>,
     /// Codecs to announce, most wanted first; at most 64. Default none.
     pub codecs: Vec<Codec>,
     /// What a dialer says of itself, for the acceptor's application to judge; at most 3,072 bytes. Default none.
@@ -81,6 +86,7 @@ impl Default for Config {
             call_slots: 1024,
             request_window: 4 << 20,
             push_window: 2 << 20,
+            heartbeat: None,
             codecs: Vec::new(),
             credentials: Credentials::default(),
             outbox_limit: 2 << 20,
@@ -128,6 +134,12 @@ impl Config {
         rule(!self.write_stall_timeout.is_zero(), "write_stall_timeout", "must not be 0")?;
         rule(!self.close_timeout.is_zero(), "close_timeout", "must not be 0")?;
         rule(!self.closing_timeout.is_zero(), "closing_timeout", "must not be 0")?;
+        if let Some(HeartbeatConfig { wish, minimum, timeout }) = self.heartbeat {
+            let range = Duration::from_secs(1)..=Duration::from_secs(3600);
+            rule(range.contains(&wish), "heartbeat.wish", "must be 1 s to 1 h")?;
+            rule(range.contains(&minimum), "heartbeat.minimum", "must be 1 s to 1 h")?;
+            rule(!timeout.is_zero(), "heartbeat.timeout", "must not be 0")?;
+        }
         match self.hello().checked() {
             Ok(_) => Ok(()),
             Err(HelloFault::Value { tag: 2 }) => {
@@ -141,6 +153,9 @@ impl Config {
             }
             Err(HelloFault::Value { tag: 5 }) => {
                 Err(ConfigError { field: "request_window", rule: "must be at least max_message + 64" })
+            }
+            Err(HelloFault::Value { tag: 7 }) => {
+                Err(ConfigError { field: "heartbeat", rule: "must be 1 s to 1 h" })
             }
             Err(HelloFault::Value { tag: 6 }) => {
                 Err(ConfigError { field: "push_window", rule: "must be at least max_message + 64" })
@@ -167,7 +182,10 @@ impl Config {
             call_slots: self.call_slots,
             request_window: self.request_window,
             push_window: self.push_window,
-            heartbeat: None,
+            heartbeat: self.heartbeat.map(|HeartbeatConfig { wish, minimum, .. }| Heartbeat {
+                wish_millis: millis_rounded_up(wish),
+                minimum_millis: millis_rounded_up(minimum),
+            }),
             capabilities: Capabilities::default(),
             codecs: self.codecs.clone(),
             credentials: self.credentials.clone(),
@@ -196,6 +214,30 @@ impl Config {
         let committed = 2 * (commit + largest) + (64 << 10);
         let sum = requests + pushes + replies + waiting + committed + largest + (64 << 10);
         usize::try_from(sum).unwrap_or(usize::MAX)
+    }
+}
+
+/// How a side takes part in heartbeats (PROTOCOL.md §8).
+///
+/// Each side sends something at least every max(the other's wish, its own minimum). A peer of which nothing has been
+/// heard for that long and `timeout` more is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeartbeatConfig {
+    /// How often to hear something: 1 s to 1 h. Default 15 s.
+    pub wish: Duration,
+    /// How often to speak at most, whatever the peer wishes: 1 s to 1 h. Default 1 s.
+    pub minimum: Duration,
+    /// How much longer than agreed to wait for a sign of life: as long as a healthy link may stall. Not 0. Default 10 s.
+    pub timeout: Duration,
+}
+
+impl Default for HeartbeatConfig {
+    fn default() -> Self {
+        Self {
+            wish: Duration::from_secs(15),
+            minimum: Duration::from_secs(1),
+            timeout: Duration::from_secs(10),
+        }
     }
 }
 

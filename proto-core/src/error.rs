@@ -76,6 +76,8 @@ pub enum ProtocolError {
     SlotBeyondLimit(u16),
     /// A request in a slot that is not free.
     SlotInUse(u16),
+    /// Pings came more often than allowed.
+    TooManyPings,
     /// A frame that the state does not allow.
     UnexpectedFrame(Kind),
     /// A reply to a call that is not in flight.
@@ -104,6 +106,7 @@ impl ProtocolError {
             Self::NotNegotiated(_) => CloseCode::NOT_NEGOTIATED,
             Self::SlotBeyondLimit(_) => CloseCode::SLOT_BEYOND_LIMIT,
             Self::SlotInUse(_) => CloseCode::SLOT_IN_USE,
+            Self::TooManyPings => CloseCode::TOO_MANY_PINGS,
             Self::UnexpectedFrame(_) => CloseCode::UNEXPECTED_FRAME,
             Self::UnknownCall(_) => CloseCode::UNKNOWN_CALL,
             Self::UnknownKind(_) => CloseCode::UNKNOWN_KIND,
@@ -139,6 +142,7 @@ impl fmt::Display for ProtocolError {
             Self::SlotInUse(slot) => {
                 write!(f, "a request came in slot {slot}, whose call is still in flight")
             }
+            Self::TooManyPings => f.write_str("the peer pings more often than allowed"),
             Self::UnexpectedFrame(kind) => write!(f, "a {kind:?} frame came where none may"),
             Self::UnknownCall(id) => write!(f, "a reply came for {id:?}, which is not in flight"),
             Self::UnknownKind(kind) => write!(f, "a frame of the unknown kind {kind:#04x} came"),
@@ -229,6 +233,8 @@ pub enum Limit {
     Close,
     /// The handshake ([`Config::handshake_timeout`](crate::Config::handshake_timeout)).
     Handshake,
+    /// Nothing came from the peer ([`HeartbeatConfig`](crate::config::HeartbeatConfig)).
+    Silence,
     /// Output made no progress ([`Config::write_stall_timeout`](crate::Config::write_stall_timeout)).
     WriteStall,
 }
@@ -239,6 +245,7 @@ impl Limit {
         match self {
             Self::Close | Self::WriteStall => CloseCode::WRITE_STALLED,
             Self::Handshake => CloseCode::HANDSHAKE_TIMEOUT,
+            Self::Silence => CloseCode::PEER_SILENT,
         }
     }
 }
@@ -296,6 +303,7 @@ impl fmt::Display for CloseReason {
                 f.write_str("the peer took too long to take what was left to say")
             }
             Self::TimedOut(Limit::Handshake) => f.write_str("the handshake took too long"),
+            Self::TimedOut(Limit::Silence) => f.write_str("the peer was silent for too long"),
             Self::TimedOut(Limit::WriteStall) => f.write_str("the peer took nothing for too long"),
             Self::Transport(error) => write!(f, "connection lost: {error}"),
         }

@@ -46,8 +46,8 @@ pub mod wire;
 pub use bytes;
 pub use bytes::Bytes;
 
-pub use config::{Config, SharedConfig};
-pub use connection::{Connection, Counters, Deadline, Role, Timer};
+pub use config::{Config, HeartbeatConfig, SharedConfig};
+pub use connection::{Connection, Counters, Deadline, Role, RoundTrip, Timer};
 pub use error::{
     CloseReason, ConfigError, Delivery, HelloFault, Limit, ProtocolError, Refusal, Refused, TransportError,
 };

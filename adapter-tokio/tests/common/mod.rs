@@ -128,8 +128,13 @@ impl Raw {
 
     /// A connection whose handshake is over.
     pub(crate) async fn open(address: SocketAddr) -> Self {
+        Self::open_as(address, Config::default()).await
+    }
+
+    /// The same, with a HELLO that says what this configuration says.
+    pub(crate) async fn open_as(address: SocketAddr, config: Config) -> Self {
         let mut raw = Self::connect(address).await;
-        raw.send(&opening()).await;
+        raw.send(&opening_as(config)).await;
         let welcome = raw.frame().await.expect("a welcome");
         assert_eq!(welcome.header.kind, Kind::Welcome);
         raw
@@ -172,8 +177,12 @@ impl Raw {
 
 /// What a well-behaved client says first.
 pub(crate) fn opening() -> Vec<u8> {
-    let config = Config::default().share().expect("the default is valid");
-    let connection = Connection::new(&config, Role::Dialer, Instant::EPOCH);
+    opening_as(Config::default())
+}
+
+fn opening_as(config: Config) -> Vec<u8> {
+    let config = config.share().expect("sound limits");
+    let connection = Connection::new(&config, Role::Dialer, Instant::EPOCH, 1);
     connection.transmit().flatten().copied().collect()
 }
 

@@ -69,7 +69,7 @@ impl Metered {
     pub(crate) fn new(config: &SharedConfig, role: Role) -> Self {
         let now = Instant::EPOCH;
         let before = LIVE.get();
-        let connection = Connection::new(config, role, now);
+        let connection = Connection::new(config, role, now, 1);
         Self { connection, live: LIVE.get() - before, now }
     }
 

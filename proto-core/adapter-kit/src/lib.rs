@@ -4,6 +4,7 @@
 //! It knows no runtime and no protocol. It is for adapters; applications do not need it.
 
 use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -53,6 +54,12 @@ pub fn limit_stalls<'s>(stream: impl Into<SockRef<'s>>, longest: Duration) {
     let _ = stream.into().set_tcp_user_timeout(Some(longest));
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = (stream.into(), longest);
+}
+
+/// A number that differs from call to call and from process to process, from the randomness that the standard library
+/// protects its hash maps with.
+pub fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// Lends this thread's read buffer. All connections of a thread share it, so that idle ones hold none.

@@ -106,6 +106,7 @@ impl Connection {
         self.timers.clear(Timer::Handshake);
         // A peer that takes a byte now and then makes progress for ever, so the whole has an end too.
         self.timers.set(Timer::Closing, self.now, self.config.close_timeout);
+        self.liveness = None;
         self.state = State::Closing(Box::new(closing));
         if deaf {
             self.stop_listening();
@@ -173,6 +174,7 @@ impl Connection {
         self.calls = Calls::new();
         self.requests = Requests::new();
         self.pong = None;
+        self.liveness = None;
         self.state = State::Closed(reason.clone());
         self.events.push(Event::Closed(reason), 0);
     }

@@ -143,7 +143,7 @@ impl Connection {
         true
     }
 
-    fn commit_control(&mut self, kind: Kind, flags: Flags, code: u32, payload: &[u8]) {
+    pub(super) fn commit_control(&mut self, kind: Kind, flags: Flags, code: u32, payload: &[u8]) {
         let length = payload.len() as u32;
         let header = Header { length, kind, flags, sequence: Sequence::CONNECTION, code };
         self.outbox.commit_frame(header, |out| out.extend_from_slice(payload), Bytes::new());

@@ -17,7 +17,9 @@ mod counters;
 mod credit;
 mod deadlines;
 mod events;
+mod heartbeat;
 mod inbound;
+mod liveness;
 mod outbox;
 mod queue;
 mod receive;
@@ -32,6 +34,7 @@ use self::calls::Calls;
 use self::close::Closing;
 use self::credit::{ReceiveAccount, SendAccount};
 use self::events::Events;
+use self::heartbeat::Liveness;
 use self::inbound::Inbound;
 use self::outbox::Outbox;
 use self::requests::Requests;
@@ -43,6 +46,7 @@ use crate::time::Instant;
 use crate::wire::{CloseCode, CloseInfo, Credentials, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, charge};
 
 pub use self::counters::Counters;
+pub use self::heartbeat::RoundTrip;
 pub use self::outbox::Chunks;
 pub use self::timers::{Deadline, Timer};
 
@@ -81,8 +85,8 @@ pub enum Role {
 /// use proto_core::{Connection, Event, Instant, Message, Outcome, Role, SharedConfig, StatusCode, Timeout};
 ///
 /// let (config, now) = (SharedConfig::default(), Instant::EPOCH);
-/// let mut dialer = Connection::new(&config, Role::Dialer, now);
-/// let mut acceptor = Connection::new(&config, Role::Acceptor, now);
+/// let mut dialer = Connection::new(&config, Role::Dialer, now, 1);
+/// let mut acceptor = Connection::new(&config, Role::Acceptor, now, 2);
 ///
 /// // Stands for the network: what one side has to send, the other side gets.
 /// fn carry(from: &mut Connection, to: &mut Connection) {
@@ -129,6 +133,8 @@ pub struct Connection {
     /// The most that a message of ours may be long.
     max_outgoing: u32,
     pong: Option<Box<PendingPong>>,
+    /// Only if this side takes part in heartbeats, and until the end begins.
+    liveness: Option<Box<Liveness>>,
     blocked: Blocked,
     counters: Counters,
 }
@@ -170,8 +176,9 @@ struct Blocked {
 impl Connection {
     /// A connection on a byte stream that has just been opened. The time for the handshake starts at `now`.
     ///
-    /// A dialer has its preface and HELLO to send at once.
-    pub fn new(config: &SharedConfig, role: Role, now: Instant) -> Self {
+    /// A dialer has its preface and HELLO to send at once. Chance, such as when the first PING is sent, comes from `seed`
+    /// alone: give connections different ones.
+    pub fn new(config: &SharedConfig, role: Role, now: Instant, seed: u64) -> Self {
         let largest = charge(config.max_message as usize);
         let mut connection = Self {
             config: config.clone(),
@@ -189,6 +196,7 @@ impl Connection {
             push_window: ReceiveAccount::new(config.push_window, largest),
             max_outgoing: 0,
             pong: None,
+            liveness: config.heartbeat.map(|_| Box::new(Liveness::new(seed, now))),
             blocked: Blocked::default(),
             counters: Counters::default(),
         };
@@ -228,6 +236,8 @@ impl Connection {
     fn open(&mut self, welcome: Option<Box<Hello>>) {
         self.state = State::Open;
         self.timers.clear(Timer::Handshake);
+        let role = if welcome.is_some() { Role::Dialer } else { Role::Acceptor };
+        self.begin_heartbeats(role);
         let held = welcome.as_deref().map_or(0, Hello::held_bytes);
         self.events.push(Event::Open(welcome), held);
     }
@@ -279,7 +289,8 @@ impl Connection {
     /// It may change with every call of a `&mut self` method. Reading it is cheap.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let call = self.calls.next_deadline().map(|at| Deadline { at, timer: Timer::Call });
-        self.timers.next().into_iter().chain(call).min_by_key(|deadline| deadline.at)
+        let heartbeat = self.next_heartbeat().map(|at| Deadline { at, timer: Timer::Heartbeat });
+        self.timers.next().into_iter().chain(call).chain(heartbeat).min_by_key(|deadline| deadline.at)
     }
 
     /// Whether to go on reading: until the stream or the connection has ended.
@@ -319,6 +330,12 @@ impl Connection {
         }
     }
 
+    /// How long the way to the peer and back takes, as far as it has been measured: by the PINGs of heartbeats, and by those
+    /// of [`ping`](Self::ping).
+    pub fn round_trip(&self) -> RoundTrip {
+        self.liveness.as_ref().map_or_else(RoundTrip::default, |liveness| liveness.round_trip)
+    }
+
     /// Calls of this side whose slot is taken, those included that their caller gave up.
     pub fn calls_in_flight(&self) -> usize {
         self.calls.in_flight()
@@ -350,8 +367,10 @@ impl Connection {
             State::Closed(reason) => close::reason_bytes(reason),
         };
         let pong = if self.pong.is_some() { size_of::<PendingPong>() } else { 0 };
+        let liveness = if self.liveness.is_some() { size_of::<Liveness>() } else { 0 };
         state
             + pong
+            + liveness
             + self.inbound.held_bytes()
             + self.outbox.held_bytes()
             + self.events.held_bytes()

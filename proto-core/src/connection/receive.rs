@@ -15,7 +15,7 @@ use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
 use crate::time::Instant;
 use crate::wire::{
     CloseCode, CloseInfo, Credentials, Credit, ExtensionBlock, Extensions, Flags, HANDSHAKE_FRAME_LIMIT,
-    HEADER_LEN, Header, HeaderView, Hello, Kind, Parsed, StatusCode, Versions, charge,
+    HEADER_LEN, Header, HeaderView, Hello, Kind, Parsed, Pong, StatusCode, Versions, charge,
 };
 
 /// What to do with a payload.
@@ -213,6 +213,7 @@ impl Connection {
             Kind::Request => self.receive_request(&header, at, payload),
             Kind::Push => self.receive_push(&header, payload),
             Kind::Reply => self.receive_reply(&header, payload),
+            Kind::Ping if !self.may_ping() => Err(ProtocolError::TooManyPings),
             Kind::Ping => {
                 if let Ok(ping) = payload.bytes().try_into() {
                     self.pong = Some(Box::new(PendingPong { ping, at }));
@@ -227,8 +228,14 @@ impl Connection {
                 self.receive_close(CloseCode(header.code), CloseInfo::parse(payload.bytes()));
                 Ok(())
             }
-            // Nobody has asked for a PONG; the other two are not admitted.
-            Kind::Pong | Kind::Cancel | Kind::Drain => Ok(()),
+            Kind::Pong => {
+                if let (Ok(bytes), Some(liveness)) = (payload.bytes().try_into(), &mut self.liveness) {
+                    liveness.answer(Pong::parse(bytes), self.now);
+                }
+                Ok(())
+            }
+            // Not admitted.
+            Kind::Cancel | Kind::Drain => Ok(()),
         }
     }
 
@@ -267,6 +274,7 @@ impl Connection {
         self.calls.grant(peer.call_slots);
         self.request_account = super::SendAccount::new(peer.request_window);
         self.push_account = super::SendAccount::new(peer.push_window);
+        self.start_liveness(peer);
     }
 
     fn receive_request(

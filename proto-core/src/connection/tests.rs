@@ -58,7 +58,7 @@ impl Bench {
     /// A connection whose peer has not said anything.
     fn handshaking(role: Role, config: &SharedConfig) -> Self {
         let now = Instant::EPOCH + SECOND;
-        Self { connection: Connection::new(config, role, now), role, now, greeted: false }
+        Self { connection: Connection::new(config, role, now, 1), role, now, greeted: false }
     }
 
     /// An acceptor that has its peer's HELLO and whose application has not decided.

@@ -23,6 +23,8 @@ pub enum Timer {
     Closing,
     /// The handshake.
     Handshake,
+    /// A PING that is due, or a peer that is silent.
+    Heartbeat,
     /// Output that makes no progress.
     WriteStall,
 }

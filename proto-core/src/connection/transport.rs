@@ -15,6 +15,9 @@ impl Connection {
             return;
         }
         self.counters.bytes_received += input.len() as u64;
+        if !input.is_empty() {
+            self.note_heard();
+        }
         self.receive(input);
         self.pump();
     }
@@ -64,9 +67,11 @@ impl Connection {
                 Timer::Handshake => self.fail(CloseReason::TimedOut(Limit::Handshake)),
                 Timer::WriteStall => self.finish(CloseReason::TimedOut(Limit::WriteStall)),
                 Timer::Closing => self.finish_closing(),
-                Timer::Call => {}
+                // These two are kept elsewhere.
+                Timer::Call | Timer::Heartbeat => {}
             }
         }
+        self.tick_heartbeat();
         self.pump();
     }
 
@@ -79,6 +84,7 @@ impl Connection {
         }
         self.counters.bytes_sent += n as u64;
         self.outbox.advance(n);
+        self.note_sent();
         self.timers.clear(Timer::WriteStall);
         self.pump();
     }

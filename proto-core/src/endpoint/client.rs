@@ -16,7 +16,7 @@ use super::runtime::{Runtime, Spawn};
 use crate::config::Config;
 use crate::connection::Role;
 use crate::error::CloseReason;
-use crate::peer::{Driver, Handler, Peer};
+use crate::peer::{Driver, Handler, Identity, Peer};
 use crate::wire::{CloseCode, CloseInfo, Credentials};
 
 /// A connection to a server. It is used like the [`Peer`] that it holds.
@@ -133,8 +133,15 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
         let address = address.into();
         let (stream, remote) = reach(&runtime, &address, connect_timeout).await?;
         let (clock, sleep) = (runtime.clock(), runtime.sleep());
-        let driver =
-            Driver::new(&config, Role::Dialer, (0, Some(remote)), &clock, stream, sleep, Arc::new(handler));
+        let driver = Driver::new(
+            &config,
+            Role::Dialer,
+            Identity { id: 0, remote: Some(remote), seed: runtime.seed() },
+            &clock,
+            stream,
+            sleep,
+            Arc::new(handler),
+        );
         let client = Client(Arc::new(CloseOnDrop(driver.peer().clone())));
         runtime.spawn(driver);
         match client.opened().await {

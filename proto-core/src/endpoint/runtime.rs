@@ -22,6 +22,9 @@ pub trait Runtime: Clone + 'static {
     /// The clock that the timers of this runtime follow.
     fn clock(&self) -> Clock;
 
+    /// A number that nobody can foresee, another one each time: the seed of a connection.
+    fn seed(&self) -> u64;
+
     /// A timer.
     fn sleep(&self) -> Self::Sleep;
 

@@ -17,7 +17,7 @@ use super::runtime::{Listener, Runtime, Spawn};
 use crate::config::{Config, SharedConfig};
 use crate::connection::Role;
 use crate::error::CloseReason;
-use crate::peer::{Clock, Driver, Handler, Sleep};
+use crate::peer::{Clock, Driver, Handler, Identity, Sleep};
 use crate::wire::{CloseCode, CloseInfo};
 
 /// Connections that the system keeps ready to be accepted.
@@ -138,7 +138,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                 None => break,
                 Some(Ok((stream, remote))) => {
                     backoff.succeed();
-                    let id = (registry.next_id(), Some(remote));
+                    let id = Identity { id: registry.next_id(), remote: Some(remote), seed: runtime.seed() };
                     let driver = Driver::new(
                         &config,
                         Role::Acceptor,

@@ -68,6 +68,17 @@ pub struct Driver<I, S, H: Handler> {
     armed: Option<Instant>,
 }
 
+/// What tells one connection from others.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Its number.
+    pub id: u64,
+    /// Where the other end is, if the transport has such addresses.
+    pub remote: Option<SocketAddr>,
+    /// Where its chance comes from; see [`Connection::new`].
+    pub seed: u64,
+}
+
 // Nothing in it is ever pinned in place: handlers' futures are boxed.
 impl<I, S, H: Handler> Unpin for Driver<I, S, H> {}
 
@@ -76,13 +87,13 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     pub fn new(
         config: &SharedConfig,
         role: Role,
-        (id, remote): (u64, Option<SocketAddr>),
+        Identity { id, remote, seed }: Identity,
         clock: &Clock,
         mut io: I,
         sleep: S,
         handler: Arc<H>,
     ) -> Self {
-        let connection = Connection::new(config, role, clock.now());
+        let connection = Connection::new(config, role, clock.now(), seed);
         io.limit_stalls(config.write_stall_timeout);
         Self {
             peer: Peer::new(id, remote, clock.clone(), connection),

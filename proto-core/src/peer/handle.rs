@@ -15,7 +15,7 @@ use super::call::Call;
 use super::clock::Clock;
 use super::shared::{Shared, State};
 use super::watch::Watch;
-use crate::connection::{Connection, Counters};
+use crate::connection::{Connection, Counters, RoundTrip};
 use crate::error::{CloseReason, Refusal, Refused};
 use crate::event::{Message, Route};
 use crate::time::Instant;
@@ -181,6 +181,11 @@ impl Peer {
     /// Why the connection ended, or is ending; `None` while it is not.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.0.lock().connection.close_reason().cloned()
+    }
+
+    /// How long the way to the other end and back takes, as far as heartbeats have measured it.
+    pub fn round_trip(&self) -> RoundTrip {
+        self.0.lock().connection.round_trip()
     }
 
     /// What has been counted since the start.

@@ -24,7 +24,7 @@ mod work;
 
 pub use self::call::Call;
 pub use self::clock::Clock;
-pub use self::driver::Driver;
+pub use self::driver::{Driver, Identity};
 pub use self::error::{CallError, Status};
 pub use self::handle::Peer;
 #[cfg(feature = "endpoint")]

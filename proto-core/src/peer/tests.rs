@@ -196,9 +196,17 @@ impl<H: Handler> Rig<H> {
         let transport = Transport::default();
         let clock = time.clone();
         let clock = Clock::new(move || clock.now());
-        let driver = Driver::new(&ours, role, (0, None), &clock, transport.clone(), Never, Arc::new(handler));
+        let driver = Driver::new(
+            &ours,
+            role,
+            Identity { id: 0, remote: None, seed: 1 },
+            &clock,
+            transport.clone(),
+            Never,
+            Arc::new(handler),
+        );
         let other = if role == Role::Dialer { Role::Acceptor } else { Role::Dialer };
-        let far = Connection::new(&theirs, other, time.now());
+        let far = Connection::new(&theirs, other, time.now(), 2);
         Self { driver, transport, far, time, woken: Arc::default() }
     }
 

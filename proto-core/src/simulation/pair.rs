@@ -66,7 +66,10 @@ impl Pair {
     pub fn new(config: &PairConfig) -> Self {
         let mut rng = Rng::new(config.seed);
         let mut side = |role, own: &SharedConfig, pipe: &PipeConfig| {
-            Side::new(Connection::new(own, role, Instant::EPOCH), Pipe::new(pipe.clone(), rng.next_u64()))
+            Side::new(
+                Connection::new(own, role, Instant::EPOCH, rng.next_u64()),
+                Pipe::new(pipe.clone(), rng.next_u64()),
+            )
         };
         let dialer = side(Role::Dialer, &config.dialer, &config.to_acceptor);
         let acceptor = side(Role::Acceptor, &config.acceptor, &config.to_dialer);

@@ -165,7 +165,7 @@ fn comparable(mut chunk: Vec<u8>) -> Vec<u8> {
 
 fn replay(conversation: &Value, side: Role) {
     let (name, turns) = (text(conversation, "name"), turns(conversation));
-    let connection = Connection::new(&config(&turns, side), side, Replay::NOW);
+    let connection = Connection::new(&config(&turns, side), side, Replay::NOW, 1);
     let mut replay = Replay { connection, requests: Vec::new(), pushes: VecDeque::new() };
     for (turn, chunk) in turns {
         if turn == side {

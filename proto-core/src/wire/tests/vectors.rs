@@ -112,7 +112,7 @@ fn bad_hellos_end_the_handshake_with_their_code() {
         let payload = bytes(&entry, "payload");
         let expected = close_code(text(&entry, "error"));
         assert!(Hello::parse(&payload).is_err() || expected == CloseCode::UNSUPPORTED_VERSION);
-        let mut acceptor = Connection::new(&SharedConfig::default(), Role::Acceptor, Instant::EPOCH);
+        let mut acceptor = Connection::new(&SharedConfig::default(), Role::Acceptor, Instant::EPOCH, 1);
         let header = Header {
             length: payload.len() as u32,
             kind: Kind::Hello,
