@@ -13,18 +13,18 @@ use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::io::{self, ErrorKind, IoSlice};
 use std::panic::catch_unwind;
 
 use super::clock::Clock;
 use super::handle::Peer;
 use super::handler::{Handler, Push, Refuse, Request};
 use super::io::{Io, Sleep};
+use super::link::Link;
 use super::shared::Wakers;
 use super::work::{Done, Work};
 use crate::config::SharedConfig;
 use crate::connection::{Connection, Role};
-use crate::error::{CloseReason, TransportError};
+use crate::error::CloseReason;
 use crate::event::Event;
 use crate::time::Instant;
 use crate::wire::{CloseCode, Extensions, StatusCode};
@@ -34,10 +34,6 @@ const TURNS: usize = 16;
 /// How long handlers may be at work before what they said is written and others get their turn. One that does not wait
 /// may take longer, and then the next one has to.
 const SERVE: Duration = Duration::from_millis(1);
-/// Writes of one turn.
-const WRITES: usize = 8;
-/// Chunks of one vectored write.
-const CHUNKS: usize = 32;
 
 /// Drives one connection until it has ended: spawn it, or poll it beside other work.
 ///
@@ -48,7 +44,7 @@ const CHUNKS: usize = 32;
 #[must_use = "nothing happens on a connection unless its driver is polled"]
 pub struct Driver<I, S, H: Handler> {
     peer: Peer,
-    io: I,
+    link: Link<I>,
     sleep: S,
     handler: Arc<H>,
     work: Work<H>,
@@ -56,12 +52,6 @@ pub struct Driver<I, S, H: Handler> {
     /// The handler has been told of the connection, and wants to hear of its end.
     introduced: bool,
     was_open: bool,
-    /// The transport would not take more, or give more, when it was last asked.
-    write_blocked: bool,
-    read_blocked: bool,
-    shut_down: bool,
-    /// Writing has failed. What the peer said before that is still read.
-    write_failed: Option<TransportError>,
     /// The handlers have used up their time: others are next.
     time_is_up: bool,
     /// What the timer was last set for.
@@ -97,17 +87,13 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         io.limit_stalls(config.write_stall_timeout);
         Self {
             peer: Peer::new(id, remote, clock.clone(), connection),
-            io,
+            link: Link::new(io),
             sleep,
             handler,
             work: Work::new(),
             inbox: VecDeque::new(),
             introduced: false,
             was_open: false,
-            write_blocked: false,
-            read_blocked: false,
-            shut_down: false,
-            write_failed: None,
             time_is_up: false,
             armed: None,
         }
@@ -125,45 +111,6 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
 
     fn now(&self) -> Instant {
         self.peer.shared().clock.now()
-    }
-
-    /// Reads once. Says whether anything came.
-    fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        let Self { peer, io, .. } = self;
-        let shared = peer.shared();
-        // What has come is dealt with first: so what waits for handlers is bounded by what one read brings.
-        if !self.inbox.is_empty() {
-            self.read_blocked = false;
-            return false;
-        }
-        let wants_read = shared.lock().connection.wants_read();
-        let mut lent = false;
-        let polled = if wants_read {
-            io.poll_read(cx, &mut |bytes| {
-                lent = true;
-                shared.lock().connection.handle_input(shared.clock.now(), bytes);
-            })
-        } else {
-            Poll::Pending
-        };
-        self.read_blocked = polled.is_pending();
-        let now = shared.clock.now();
-        if let (Some(error), Poll::Pending) = (self.write_failed, &polled) {
-            let connection = &mut shared.lock().connection;
-            let ends_now = !connection.is_closed();
-            connection.handle_transport_error(now, error);
-            return ends_now;
-        }
-        match polled {
-            Poll::Pending => {}
-            Poll::Ready(Ok(_)) if lent => {}
-            Poll::Ready(Ok(_)) => shared.lock().connection.handle_eof(now),
-            Poll::Ready(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
-            Poll::Ready(Err(error)) => {
-                shared.lock().connection.handle_transport_error(now, error.kind().into());
-            }
-        }
-        !self.read_blocked
     }
 
     /// Takes what has happened on the connection, and gives it to whom it concerns.
@@ -256,63 +203,6 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         }
     }
 
-    /// Writes until there is nothing left or the transport takes no more. Says whether anything was written.
-    fn write(&mut self, cx: &mut Context<'_>) -> bool {
-        let Self { peer, io, .. } = self;
-        let shared = peer.shared();
-        let mut state = shared.lock();
-        let mut moved = false;
-        self.write_blocked = self.write_failed.is_some();
-        if self.write_blocked {
-            return false;
-        }
-        for _ in 0..WRITES {
-            if state.connection.transmit_len() == 0 {
-                break;
-            }
-            let mut slices = [IoSlice::new(&[]); CHUNKS];
-            let mut filled = 0;
-            for (slice, chunk) in slices.iter_mut().zip(state.connection.transmit()) {
-                *slice = IoSlice::new(chunk);
-                filled += 1;
-            }
-            let written = match io.poll_write(cx, &slices[..filled]) {
-                Poll::Pending => {
-                    // What an owning transport has taken may leave at any time, and so may have been received.
-                    state.connection.begin_transmit(io.taken());
-                    self.write_blocked = true;
-                    return moved;
-                }
-                Poll::Ready(Ok(0)) => Err(io::Error::from(ErrorKind::WriteZero)),
-                Poll::Ready(result) => result,
-            };
-            let now = shared.clock.now();
-            match written {
-                Ok(n) => state.connection.advance_transmit(now, n),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.write_failed = Some(error.kind().into());
-                    self.write_blocked = true;
-                    return true;
-                }
-            }
-            moved = true;
-        }
-        if state.connection.wants_shutdown() && !self.shut_down {
-            match io.poll_shutdown(cx) {
-                Poll::Pending => self.write_blocked = true,
-                Poll::Ready(Ok(())) => self.shut_down = true,
-                Poll::Ready(Err(error)) => {
-                    self.shut_down = true;
-                    self.write_failed = Some(error.kind().into());
-                    self.write_blocked = true;
-                    moved = true;
-                }
-            }
-        }
-        moved
-    }
-
     /// Lets the time act, and arranges to be woken when it next matters. Says whether anything was due.
     fn tick(&mut self, cx: &mut Context<'_>) -> bool {
         let mut acted = false;
@@ -354,8 +244,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             let idle = !connection.has_events()
                 && self.inbox.is_empty()
                 && !state.callers.has_moved_up()
-                && (connection.transmit_len() == 0 || self.write_blocked)
-                && (!connection.wants_shutdown() || self.shut_down || self.write_blocked)
+                && !self.link.could_write(connection)
                 && state.next_deadline() == self.armed;
             if idle {
                 retired = state.driver.replace(cx.waker().clone());
@@ -407,12 +296,14 @@ impl<I: Io, S: Sleep, H: Handler> Future for Driver<I, S, H> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let this = &mut *self;
         for _ in 0..TURNS {
-            let mut moved = this.read(cx);
+            // What has come is dealt with first: so what waits for handlers is bounded by what one read brings.
+            let looked = this.inbox.is_empty();
+            let mut moved = looked && this.link.read(this.peer.shared(), cx);
             let now = this.now();
             this.sort(now);
             moved |= this.serve(cx);
-            moved |= this.write(cx);
-            if this.read_blocked {
+            moved |= this.link.write(this.peer.shared(), cx);
+            if looked && this.link.is_read_blocked() {
                 moved |= this.tick(cx);
             }
             if this.time_is_up {

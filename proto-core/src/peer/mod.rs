@@ -18,6 +18,7 @@ mod error;
 mod handle;
 mod handler;
 mod io;
+mod link;
 mod shared;
 mod watch;
 mod work;

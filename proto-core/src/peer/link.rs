@@ -1,0 +1,130 @@
+//! A driver's hold on its transport: it reads and writes, and remembers what the transport last said.
+//!
+//! It decides nothing about the connection; it tells it what came, what went, and what failed.
+
+use core::task::{Context, Poll};
+use std::io::{self, ErrorKind, IoSlice};
+
+use super::io::Io;
+use super::shared::Shared;
+use crate::connection::Connection;
+use crate::error::TransportError;
+
+/// Writes of one turn.
+const WRITES: usize = 8;
+/// Chunks of one vectored write.
+const CHUNKS: usize = 32;
+
+pub(super) struct Link<I> {
+    io: I,
+    /// The transport would not take more, or give more, when it was last asked.
+    write_blocked: bool,
+    read_blocked: bool,
+    shut_down: bool,
+    /// Writing has failed. What the peer said before that is still read.
+    write_failed: Option<TransportError>,
+}
+
+impl<I: Io> Link<I> {
+    pub(super) const fn new(io: I) -> Self {
+        Self { io, write_blocked: false, read_blocked: false, shut_down: false, write_failed: None }
+    }
+
+    /// Whether all available input has been taken.
+    pub(super) const fn is_read_blocked(&self) -> bool {
+        self.read_blocked
+    }
+
+    /// Whether there is something to write and the transport might take it.
+    pub(super) const fn could_write(&self, connection: &Connection) -> bool {
+        let wants = connection.transmit_len() > 0 || connection.wants_shutdown() && !self.shut_down;
+        wants && !self.write_blocked
+    }
+
+    /// Reads once. Says whether anything came.
+    pub(super) fn read(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
+        let wants_read = shared.lock().connection.wants_read();
+        let mut lent = false;
+        let polled = if wants_read {
+            self.io.poll_read(cx, &mut |bytes| {
+                lent = true;
+                shared.lock().connection.handle_input(shared.clock.now(), bytes);
+            })
+        } else {
+            Poll::Pending
+        };
+        self.read_blocked = polled.is_pending();
+        let now = shared.clock.now();
+        if let (Some(error), Poll::Pending) = (self.write_failed, &polled) {
+            let connection = &mut shared.lock().connection;
+            let ends_now = !connection.is_closed();
+            connection.handle_transport_error(now, error);
+            return ends_now;
+        }
+        match polled {
+            Poll::Pending => {}
+            Poll::Ready(Ok(_)) if lent => {}
+            Poll::Ready(Ok(_)) => shared.lock().connection.handle_eof(now),
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+            Poll::Ready(Err(error)) => {
+                shared.lock().connection.handle_transport_error(now, error.kind().into());
+            }
+        }
+        !self.read_blocked
+    }
+
+    /// Writes until there is nothing left or the transport takes no more. Says whether anything was written.
+    pub(super) fn write(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
+        let mut state = shared.lock();
+        let mut moved = false;
+        self.write_blocked = self.write_failed.is_some();
+        if self.write_blocked {
+            return false;
+        }
+        for _ in 0..WRITES {
+            if state.connection.transmit_len() == 0 {
+                break;
+            }
+            let mut slices = [IoSlice::new(&[]); CHUNKS];
+            let mut filled = 0;
+            for (slice, chunk) in slices.iter_mut().zip(state.connection.transmit()) {
+                *slice = IoSlice::new(chunk);
+                filled += 1;
+            }
+            let written = match self.io.poll_write(cx, &slices[..filled]) {
+                Poll::Pending => {
+                    // What an owning transport has taken may leave at any time, and so may have been received.
+                    state.connection.begin_transmit(self.io.taken());
+                    self.write_blocked = true;
+                    return moved;
+                }
+                Poll::Ready(Ok(0)) => Err(io::Error::from(ErrorKind::WriteZero)),
+                Poll::Ready(result) => result,
+            };
+            let now = shared.clock.now();
+            match written {
+                Ok(n) => state.connection.advance_transmit(now, n),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.write_failed = Some(error.kind().into());
+                    self.write_blocked = true;
+                    return true;
+                }
+            }
+            moved = true;
+        }
+        if state.connection.wants_shutdown() && !self.shut_down {
+            match self.io.poll_shutdown(cx) {
+                Poll::Pending => self.write_blocked = true,
+                Poll::Ready(Ok(())) => self.shut_down = true,
+                Poll::Ready(Err(error)) => {
+                    self.shut_down = true;
+                    self.write_failed = Some(error.kind().into());
+                    self.write_blocked = true;
+                    moved = true;
+                }
+            }
+        }
+        moved
+    }
+}
