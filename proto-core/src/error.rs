@@ -17,7 +17,7 @@ pub enum ProtocolError {
     BadCode {
         /// The frame's kind.
         kind: Kind,
-        /// The code.
+        /// The code that should have been 0.
         code: u32,
     },
     /// A CREDIT smaller than an earlier one.
@@ -393,7 +393,7 @@ impl core::error::Error for Refusal {}
 /// A message that was not accepted, given back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Why.
+    /// What stood in the way.
     pub refusal: Refusal,
     /// The message, unchanged.
     pub message: Message,

@@ -7,9 +7,9 @@ use crate::time::Instant;
 /// When a connection next wants [`handle_timeout`](crate::Connection::handle_timeout), and what for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
-    /// When.
+    /// The instant at which to call it, on the clock whose instants the connection is given.
     pub at: Instant,
-    /// What for: to be read by people, in logs and in failed tests.
+    /// What will be due: to be read by people, in logs and in failed tests.
     pub timer: Timer,
 }
 

@@ -14,7 +14,7 @@ use crate::error::{CloseReason, ConfigError};
 pub struct AddressError {
     /// What was tried.
     pub action: AddressAction,
-    /// The address.
+    /// The address as it was given.
     pub address: Address,
     /// The cause, for programs.
     pub kind: io::ErrorKind,
@@ -63,9 +63,9 @@ pub enum ConnectError {
     Config(ConfigError),
     /// A connection was made, but the handshake failed, or the server refused.
     Handshake {
-        /// The address.
+        /// The address as it was given.
         address: Address,
-        /// Why.
+        /// What the server said, or what went wrong.
         reason: CloseReason,
     },
 }

@@ -61,7 +61,7 @@ pub struct Driver<I, S, H: Handler> {
 /// What tells one connection from others.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
-    /// Its number.
+    /// Its number: no two connections of one server share it.
     pub id: u64,
     /// Where the other end is, if the transport has such addresses.
     pub remote: Option<SocketAddr>,

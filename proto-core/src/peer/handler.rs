@@ -178,7 +178,7 @@ replies_from!(Bytes, Vec<u8>, String, &'static [u8], &'static str);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refuse {
-    /// Why.
+    /// What the dialer is told about the reason; usually REFUSED, BAD_CREDENTIALS or OVERLOADED.
     pub code: CloseCode,
     /// What else may help.
     pub info: CloseInfo,
@@ -347,7 +347,7 @@ macro_rules! part {
             /// What it returns.
             type Future: Future<Output = $output> + 'static;
 
-            /// Does its part.
+            /// Handles one of them; see [`Handler`].
             fn $method(&self, peer: Peer, argument: $argument) -> Self::Future;
         }
 
@@ -388,7 +388,7 @@ part! {
 
 /// The part of [`Handlers`] that hears of the end: a closure.
 pub trait OnClose: 'static {
-    /// Does its part.
+    /// Hears of the end; see [`Handler::close`].
     fn on_close(&self, peer: &Peer, reason: &CloseReason);
 }
 

@@ -60,7 +60,7 @@ impl Default for PipeConfig {
 /// Where a pipe breaks, and what its two ends see of that. Bytes behind it are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// Where.
+    /// Behind which byte, or at what time.
     pub place: CutPlace,
     /// What is seen.
     pub kind: CutKind,
