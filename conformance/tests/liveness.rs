@@ -89,6 +89,36 @@ fn a_dead_peer_is_found_in_time() {
     });
 }
 
+/// However late a side looks at the clock, what it handled is over: an event loop that sleeps until the deadline never
+/// spins, not even after its process was stopped for hours.
+#[test]
+fn a_heartbeat_that_was_handled_is_over() {
+    let (late, ended) = (Met::default(), Met::default());
+    let jumps = prop::collection::vec(prop_oneof![0..90_000u64, 0..10_000_000u64, Just(u64::MAX)], 1..12);
+    let strategy = (heartbeat(), heartbeat(), jumps, any::<u64>());
+    proptest!(cases(2000), |((one, two, jumps, seed) in strategy)| {
+        let mut pair = open(one, two, [Duration::ZERO; 2], seed);
+        let mut now = pair.now();
+        for jump in jumps {
+            now += Duration::from_millis(jump);
+            for role in BOTH {
+                let connection = pair.connection(role);
+                let due = connection.poll_timeout();
+                late.add(usize::from(due.is_some_and(|due| due.at + HOUR < now)));
+                connection.handle_timeout(now);
+                let left = connection.poll_timeout();
+                prop_assert!(left.is_none_or(|left| left.at > now), "{left:?} is due again at {now:?}");
+                // The way is not moved here, so that only the clock acts; what was said counts as sent.
+                let said = connection.transmit_len();
+                connection.advance_transmit(now, said);
+                ended.add(usize::from(connection.is_closed()));
+            }
+        }
+    });
+    late.assert("a look at the clock that came an hour late");
+    ended.assert("a silence that ended a connection");
+}
+
 /// LW-8.2: what is sent anyhow is as good as a PING.
 #[test]
 fn a_busy_connection_sends_no_pings() {

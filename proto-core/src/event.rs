@@ -177,6 +177,17 @@ pub enum Timeout {
     Never,
 }
 
+impl Timeout {
+    /// How long that is, given what the configuration says; `None` is for ever.
+    pub(crate) const fn resolve(self, default: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::Default => default,
+            Self::After(duration) => Some(duration),
+            Self::Never => None,
+        }
+    }
+}
+
 /// A call that this side made.
 ///
 /// Meaningful on the connection that gave it, where no other call has the same id.

@@ -22,11 +22,7 @@ impl Connection {
     /// again.
     pub fn call(&mut self, now: Instant, message: Message, timeout: Timeout) -> Result<CallId, Refused> {
         self.observe(now);
-        let timeout = match timeout {
-            Timeout::Default => self.config.call_timeout,
-            Timeout::After(duration) => Some(duration),
-            Timeout::Never => None,
-        };
+        let timeout = timeout.resolve(self.config.call_timeout);
         if let Err(refusal) = self.admit(Kind::Request, &message, timeout.is_some()) {
             return Err(Refused { refusal, message });
         }

@@ -25,16 +25,9 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    pub(super) const fn new(seed: u64, now: Instant) -> Self {
-        let round_trip = RoundTrip {
-            latest: Duration::ZERO,
-            smoothed: Duration::ZERO,
-            variation: Duration::ZERO,
-            minimum: Duration::ZERO,
-            jitter: Duration::ZERO,
-            samples: 0,
-        };
-        Self { heartbeat: None, round_trip, budget: PingBudget::new(now), seed, probed: None, answered: None }
+    pub(super) fn new(seed: u64, now: Instant) -> Self {
+        let budget = PingBudget::new(now);
+        Self { heartbeat: None, round_trip: RoundTrip::default(), budget, seed, probed: None, answered: None }
     }
 
     /// The payload of a PING that is sent now: nothing but the time, by which its PONG is known.
@@ -143,11 +136,10 @@ impl Heartbeat {
         if now >= silence {
             // Somebody who looks so late was not running, and cannot say that the peer was silent: it may have
             // spoken to a system that had nobody to tell.
-            if now.saturating_since(silence) >= self.hear_every {
-                self.heard = now;
-                return Due::Nothing;
+            if now.saturating_since(silence) < self.hear_every {
+                return Due::Silence;
             }
-            return Due::Silence;
+            self.heard = now;
         }
         if now >= self.ping_at() {
             // The promise is kept early rather than late: the next PING comes after 0.9 to 1.0 of the interval.

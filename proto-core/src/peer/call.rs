@@ -12,7 +12,7 @@ use super::callers::{CallerKey, Queued};
 use super::error::CallError;
 use super::handle::Peer;
 use super::handler::Reply;
-use super::shared::{CallResult, Shared, Wakers, resolve};
+use super::shared::{CallResult, Shared, Wakers};
 use crate::error::{Refusal, Refused};
 use crate::event::{Message, Timeout};
 use crate::wire::{ExtensionFields, Extensions};
@@ -87,7 +87,7 @@ impl Call {
         let (waker, timeout, in_line) = (cx.waker(), self.timeout, self.in_line);
         let ticket = self.peer.tickets.fetch_add(1, Ordering::Relaxed);
         let entered = self.peer.with(|state, now, _| {
-            let deadline = resolve(timeout, state.connection.config().call_timeout).map(|after| now + after);
+            let deadline = timeout.resolve(state.connection.config().call_timeout).map(|after| now + after);
             let refused = if state.callers.is_line() {
                 Refused { refusal: Refusal::Full, message }
             } else {

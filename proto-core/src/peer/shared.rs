@@ -1,7 +1,7 @@
 //! What the handles of a connection and its driver share, behind one lock.
 //!
-//! Callers wait in a table of their own: first in line until the connection accepts their call, then by slot until its
-//! outcome comes. Nothing here wakes a task or drops a value of the application while the lock is held: wakers are
+//! Callers wait in a table of their own: first in line until the connection accepts their call, then for its outcome.
+//! Nothing here wakes a task or drops a value of the application while the lock is held: wakers are
 //! collected in [`Wakers`] and woken by whoever held the lock, after it.
 
 use alloc::collections::VecDeque;
@@ -10,7 +10,6 @@ use core::mem;
 use core::net::SocketAddr;
 use core::sync::atomic::AtomicU64;
 use core::task::Waker;
-use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::attributes::Attributes;
@@ -208,14 +207,5 @@ fn outcome_to_result(outcome: Outcome, reason: Option<&CloseReason>) -> CallResu
             let reason = reason.cloned().unwrap_or(CloseReason::Transport(TransportError::Other));
             Err(CallError::Lost { delivery, reason })
         }
-    }
-}
-
-/// How long `timeout` is, by this configuration.
-pub(super) fn resolve(timeout: Timeout, default: Option<Duration>) -> Option<Duration> {
-    match timeout {
-        Timeout::Default => default,
-        Timeout::After(duration) => Some(duration),
-        Timeout::Never => None,
     }
 }
