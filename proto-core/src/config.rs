@@ -29,9 +29,10 @@ use crate::wire::{
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The largest frame that the peer may send, in bytes after its header: 4,096 to 2³² − 1. Default 1 MiB.
+    /// The largest frame that the peer may send, in bytes after its header: 4,096 to 2³² − 1. Default 64 KiB.
     ///
-    /// A message travels in one frame, so this is at least [`max_message`](Self::max_message).
+    /// Longer messages travel in fragments of this size, in both directions if the peer announces no less. What is urgent
+    /// waits for the rest of one frame: on a slow link where latency beside bulk matters, make it smaller.
     pub max_frame: u32,
     /// The largest message that the peer may send, in bytes (extension block and body): 1,024 to 2³² − 1.
     /// Default 1 MiB.
@@ -47,6 +48,9 @@ pub struct Config {
     /// How often to hear something of the peer and how often to speak at most. Both sides must take part; `None` (default)
     /// does not, and then a peer that vanishes without a word is not noticed.
     pub heartbeat: Option<HeartbeatConfig>,
+    /// What is announced beyond the least that every endpoint does. Default [`Capabilities::SUPPORTED`], which is all of it;
+    /// with less, this side behaves like a smaller implementation: for tests of interoperation.
+    pub capabilities: Capabilities,
     /// Codecs to announce, most wanted first; at most 64. Default none.
     pub codecs: Vec<Codec>,
     /// What a dialer says of itself, for the acceptor's application to judge; at most 3,072 bytes. Default none.
@@ -62,7 +66,7 @@ pub struct Config {
     /// call ends with [`Outcome::Discarded`](crate::Outcome::Discarded). Default 16 MiB.
     pub undelivered_limit: usize,
     /// How far output is put into its final order ahead of the transport, in bytes. What is committed cannot be
-    /// overtaken by a control frame. Default 128 KiB.
+    /// overtaken: a control frame waits behind at most so much and one frame. Default 128 KiB.
     pub commit_limit: usize,
 
     /// How long a call waits for its reply unless it says otherwise; `None` waits for ever. Default 10 s.
@@ -74,6 +78,18 @@ pub struct Config {
     /// From a close to the moment at which all that was accepted before it has been written, with CLOSE behind it. What has
     /// not left by then is lost. Default 30 s.
     pub close_timeout: Duration,
+    /// How long a drain may take that a limit of this side begins ([`idle_timeout`](Self::idle_timeout),
+    /// [`max_age`](Self::max_age)); then the connection is closed, whatever is in flight. Default 30 s.
+    pub drain_timeout: Duration,
+    /// After how long without a message or a call in flight to drain the connection, with code `IDLE`. Heartbeats do not
+    /// count. Default `None`: never.
+    pub idle_timeout: Option<Duration>,
+    /// How old the connection may become before it is drained, with code `MAX_AGE`: 10 % more or less, by chance, so that
+    /// connections that were opened together do not end together. Default `None`: any age.
+    pub max_age: Option<Duration>,
+    /// How fast a frame that has begun to arrive must go on; `None` lets it take its time. Default
+    /// [`ProgressConfig::default`].
+    pub progress: Option<ProgressConfig>,
     /// How long to read and discard after the own CLOSE has left, before the stream is given up. Default 5 s.
     pub closing_timeout: Duration,
 }
@@ -81,12 +97,13 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            max_frame: 1 << 20,
+            max_frame: 64 << 10,
             max_message: 1 << 20,
             call_slots: 1024,
             request_window: 4 << 20,
             push_window: 2 << 20,
             heartbeat: None,
+            capabilities: Capabilities::SUPPORTED,
             codecs: Vec::new(),
             credentials: Credentials::default(),
             outbox_limit: 2 << 20,
@@ -97,14 +114,18 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             write_stall_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(30),
+            idle_timeout: None,
+            max_age: None,
+            progress: Some(ProgressConfig::default()),
             closing_timeout: Duration::from_secs(5),
         }
     }
 }
 
 impl Config {
-    /// Takes messages up to this length, in bytes, and leaves the rest as it is: frames and windows grow with it where they
-    /// must. To be set on the side that receives them.
+    /// Takes messages up to this length, in bytes, and leaves the rest as it is: windows grow with it where they must. To be
+    /// set on the side that receives them.
     ///
     /// ```
     /// use proto_core::Config;
@@ -115,7 +136,6 @@ impl Config {
     pub fn with_max_message(mut self, length: u32) -> Self {
         let window = 2 * charge(length as usize);
         self.max_message = length;
-        self.max_frame = self.max_frame.max(length);
         self.request_window = self.request_window.max(window);
         self.push_window = self.push_window.max(window);
         self
@@ -127,13 +147,18 @@ impl Config {
     /// The first field that is out of its range, and what it must be.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let rule = |holds: bool, field, rule| if holds { Ok(()) } else { Err(ConfigError { field, rule }) };
-        rule(self.max_frame >= self.max_message, "max_frame", "must be at least max_message")?;
         rule(self.codecs.len() <= 64, "codecs", "must be at most 64")?;
         rule(self.commit_limit > 0, "commit_limit", "must not be 0")?;
         rule(!self.handshake_timeout.is_zero(), "handshake_timeout", "must not be 0")?;
         rule(!self.write_stall_timeout.is_zero(), "write_stall_timeout", "must not be 0")?;
         rule(!self.close_timeout.is_zero(), "close_timeout", "must not be 0")?;
         rule(!self.closing_timeout.is_zero(), "closing_timeout", "must not be 0")?;
+        rule(self.idle_timeout != Some(Duration::ZERO), "idle_timeout", "must not be 0")?;
+        rule(self.max_age != Some(Duration::ZERO), "max_age", "must not be 0")?;
+        if let Some(ProgressConfig { rate: _, window, pause }) = self.progress {
+            rule(!window.is_zero(), "progress.window", "must not be 0")?;
+            rule(!pause.is_zero(), "progress.pause", "must not be 0")?;
+        }
         if let Some(HeartbeatConfig { wish, minimum, timeout }) = self.heartbeat {
             let range = Duration::from_secs(1)..=Duration::from_secs(3600);
             rule(range.contains(&wish), "heartbeat.wish", "must be 1 s to 1 h")?;
@@ -186,7 +211,7 @@ impl Config {
                 wish_millis: millis_rounded_up(wish),
                 minimum_millis: millis_rounded_up(minimum),
             }),
-            capabilities: Capabilities::default(),
+            capabilities: self.capabilities,
             codecs: self.codecs.clone(),
             credentials: self.credentials.clone(),
         }
@@ -241,6 +266,27 @@ impl Default for HeartbeatConfig {
     }
 }
 
+/// How fast a frame must arrive once it has begun to (PROTOCOL.md §8): what stands between a server and peers that hold a
+/// connection open by a byte now and then.
+///
+/// It is judged while bytes arrive: a peer that stops altogether is a matter of heartbeats and of `pause`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgressConfig {
+    /// The least number of bytes per second, averaged over `window`. Default 1,024.
+    pub rate: u32,
+    /// How long to average over; two windows in a row must fail. A pause between two bytes counts as one window at the most,
+    /// so that a peer which stopped and goes on is not taken for a slow one. Not 0. Default 5 s.
+    pub window: Duration,
+    /// How long nothing at all may come within a frame. Not 0. Default 30 s.
+    pub pause: Duration,
+}
+
+impl Default for ProgressConfig {
+    fn default() -> Self {
+        Self { rate: 1024, window: Duration::from_secs(5), pause: Duration::from_secs(30) }
+    }
+}
+
 /// A configuration that has been checked. Cloning it is cheap.
 ///
 /// ```
@@ -281,8 +327,8 @@ mod tests {
     fn each_wrong_value_is_named() {
         type Change = fn(&mut Config);
         let wrong: [(&str, Change); 10] = [
-            ("max_frame", |c| c.max_frame = 1000),
-            ("max_frame", |c| (c.max_frame, c.max_message) = (2048, 2048)),
+            ("max_frame", |c| c.max_frame = 4095),
+            ("max_age", |c| c.max_age = Some(Duration::ZERO)),
             ("max_message", |c| c.max_message = 1023),
             ("call_slots", |c| c.call_slots = 65_537),
             ("request_window", |c| c.request_window = 1 << 20),

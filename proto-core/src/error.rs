@@ -24,6 +24,13 @@ pub enum ProtocolError {
     BadCredit,
     /// An extension block that cannot be read.
     BadExtension,
+    /// A fragment that does not fit its message.
+    BadFragment {
+        /// What it is a fragment of.
+        kind: Kind,
+        /// The id of the message.
+        sequence: Sequence,
+    },
     /// Flags that the kind does not allow.
     BadFlags {
         /// The frame's kind.
@@ -95,6 +102,7 @@ impl ProtocolError {
             Self::BadCode { .. } => CloseCode::BAD_CODE,
             Self::BadCredit => CloseCode::BAD_CREDIT,
             Self::BadExtension => CloseCode::BAD_EXTENSION,
+            Self::BadFragment { .. } => CloseCode::BAD_FRAGMENT,
             Self::BadFlags { .. } => CloseCode::BAD_FLAGS,
             Self::BadHello(_) => CloseCode::BAD_HELLO,
             Self::BadLength { .. } => CloseCode::BAD_LENGTH,
@@ -121,6 +129,9 @@ impl fmt::Display for ProtocolError {
             Self::BadCode { kind, code } => write!(f, "a {kind:?} frame has code {code}, which must be 0"),
             Self::BadCredit => f.write_str("a credit grant is smaller than an earlier one"),
             Self::BadExtension => f.write_str("an extension block cannot be read"),
+            Self::BadFragment { kind, sequence } => {
+                write!(f, "a fragment of {kind:?} {sequence:?} does not fit its message")
+            }
             Self::BadFlags { kind, flags } => write!(f, "a {kind:?} frame has flags {flags:#04x}"),
             Self::BadHello(fault) => write!(f, "the peer's hello cannot be accepted: {fault}"),
             Self::BadLength { kind, length } => write!(f, "a {kind:?} frame has a payload of {length} bytes"),
@@ -233,6 +244,8 @@ pub enum Limit {
     Close,
     /// The handshake ([`Config::handshake_timeout`](crate::Config::handshake_timeout)).
     Handshake,
+    /// A frame came too slowly ([`ProgressConfig`](crate::config::ProgressConfig)).
+    Progress,
     /// Nothing came from the peer ([`HeartbeatConfig`](crate::config::HeartbeatConfig)).
     Silence,
     /// Output made no progress ([`Config::write_stall_timeout`](crate::Config::write_stall_timeout)).
@@ -245,6 +258,7 @@ impl Limit {
         match self {
             Self::Close | Self::WriteStall => CloseCode::WRITE_STALLED,
             Self::Handshake => CloseCode::HANDSHAKE_TIMEOUT,
+            Self::Progress => CloseCode::TOO_SLOW,
             Self::Silence => CloseCode::PEER_SILENT,
         }
     }
@@ -303,6 +317,7 @@ impl fmt::Display for CloseReason {
                 f.write_str("the peer took too long to take what was left to say")
             }
             Self::TimedOut(Limit::Handshake) => f.write_str("the handshake took too long"),
+            Self::TimedOut(Limit::Progress) => f.write_str("a frame of the peer came too slowly"),
             Self::TimedOut(Limit::Silence) => f.write_str("the peer was silent for too long"),
             Self::TimedOut(Limit::WriteStall) => f.write_str("the peer took nothing for too long"),
             Self::Transport(error) => write!(f, "connection lost: {error}"),
@@ -354,6 +369,8 @@ pub enum Refusal {
     BadRoute,
     /// The connection is closing or closed.
     Closed,
+    /// The connection is coming to its end and takes no further calls: call on another one.
+    Draining,
     /// The outbox is full, or the peer has granted no more bytes: try again after `Writable`.
     Full,
     /// All slots that the peer granted are in use: try again after `Writable`.
@@ -377,6 +394,7 @@ impl fmt::Display for Refusal {
             Self::BadExtension => f.write_str("an extension does not fit this kind of message"),
             Self::BadRoute => f.write_str("a route's name has 1 to 255 bytes"),
             Self::Closed => f.write_str("the connection is closed"),
+            Self::Draining => f.write_str("the connection is coming to its end and takes no further calls"),
             Self::Full => f.write_str("too much waits to be sent already"),
             Self::NoSlot => f.write_str("too many calls are in flight already"),
             Self::NotCallable => f.write_str("the peer takes no calls"),

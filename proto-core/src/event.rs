@@ -8,7 +8,9 @@ use bytes::Bytes;
 
 use crate::error::{CloseReason, Delivery};
 use crate::time::Instant;
-use crate::wire::{ExtensionError, ExtensionFields, Extensions, Hello, Sequence, StatusCode};
+use crate::wire::{
+    CloseCode, ExtensionError, ExtensionFields, Extensions, Hello, Lane, Sequence, StatusCode,
+};
 
 /// A request or a push on its way out, or on its way in.
 ///
@@ -27,6 +29,8 @@ use crate::wire::{ExtensionError, ExtensionFields, Extensions, Hello, Sequence, 
 pub struct Message {
     /// The number of the route; 0 if the route has a name.
     pub number: u32,
+    /// How urgent it is. Order is kept among the requests of one lane, and among the pushes of one lane.
+    pub lane: Lane,
     /// What else is said, the route's name among it.
     pub extensions: Extensions,
     /// The body.
@@ -36,7 +40,7 @@ pub struct Message {
 impl Message {
     /// A message for a route with a number.
     pub fn new(route: u32, body: impl Into<Bytes>) -> Self {
-        Self { number: route, extensions: Extensions::none(), body: body.into() }
+        Self { number: route, lane: Lane::Normal, extensions: Extensions::none(), body: body.into() }
     }
 
     /// A message for a route with a name.
@@ -45,7 +49,7 @@ impl Message {
     /// If the name is empty or has more than 255 bytes.
     pub fn named(route: &str, body: impl Into<Bytes>) -> Result<Self, ExtensionError> {
         let extensions = Extensions::new(&ExtensionFields { route: Some(route), ..Default::default() })?;
-        Ok(Self { number: 0, extensions, body: body.into() })
+        Ok(Self { number: 0, lane: Lane::Normal, extensions, body: body.into() })
     }
 
     /// The same message with this body.
@@ -59,6 +63,13 @@ impl Message {
     #[must_use]
     pub fn with_extensions(mut self, extensions: Extensions) -> Self {
         self.extensions = extensions;
+        self
+    }
+
+    /// The same message in this lane. The reply to a request comes in the request's lane.
+    #[must_use]
+    pub const fn in_lane(mut self, lane: Lane) -> Self {
+        self.lane = lane;
         self
     }
 
@@ -256,6 +267,12 @@ pub enum Event {
         /// How it ended.
         outcome: Outcome,
     },
+    /// The caller of a request that was handed out no longer waits for its reply. The work may be stopped; the request
+    /// still wants its [`reply`](crate::Connection::reply), of which status `CANCELLED` is the usual one.
+    Cancelled(Sequence),
+    /// The connection is coming to its end, and takes no further calls: the peer asked for it, or a limit of this side was
+    /// reached (age, idleness). Calls in flight, both ways, are still served.
+    Draining(CloseCode),
     /// A message had been refused for lack of room or of a slot, and there is room again.
     Writable,
     /// The connection has ended. Nothing comes after it.

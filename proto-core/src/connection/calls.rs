@@ -2,12 +2,21 @@
 //!
 //! A slot is a credit: it is taken when a call is accepted and free again when the call's final REPLY has arrived, or
 //! when the call is deleted before it was sent. A call that ends early for its caller keeps its slot until then.
+//!
+//! | state | leaves by | to |
+//! |---|---|---|
+//! | free | a call is accepted | waiting |
+//! | waiting | the last frame of the REQUEST is committed | committed |
+//! | waiting | the call ends early: before its first frame; behind it | free; abandoned |
+//! | committed | the final REPLY; the call ends early | free; abandoned |
+//! | abandoned | the final REPLY | free |
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::deadlines::Deadlines;
-use super::queue::Key;
+use super::lanes::Place;
+use super::partial::Partial;
 use crate::error::Delivery;
 use crate::time::Instant;
 use crate::wire::Sequence;
@@ -38,22 +47,26 @@ struct Slot {
     state: State,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
     Free {
         next: Option<u16>,
     },
-    /// The REQUEST waits to be committed.
+    /// The REQUEST waits to be committed, or the rest of it does.
     Waiting {
-        key: Option<Key>,
+        place: Option<Place>,
         deadline: Option<Instant>,
+        started: bool,
     },
     /// The REQUEST is committed and ends at this position of the byte stream.
     Committed {
         end: u64,
+        reply: Option<Box<Partial>>,
     },
     /// The caller's side has ended; the final REPLY is still to come.
-    Abandoned,
+    Abandoned {
+        reply: Option<Box<Partial>>,
+    },
 }
 
 /// What a REPLY found.
@@ -69,7 +82,9 @@ pub(super) enum Answered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndedEarly {
     /// Its REQUEST still waited there, if anywhere, and the slot is free again.
-    Waiting(Option<Key>),
+    Waiting(Option<Place>),
+    /// A part of its REQUEST is committed, and the rest waits there; the slot stays taken.
+    Started(Option<Place>),
     /// Its REQUEST is committed and goes out; the slot stays taken.
     Committed,
 }
@@ -100,7 +115,7 @@ impl Calls {
     pub(super) fn begin(&mut self, deadline: Option<Instant>) -> Sequence {
         let first = self.first_generation;
         let table = self.table.get_or_insert_with(|| Box::new(Table::new()));
-        let id = table.take_slot(first, State::Waiting { key: None, deadline });
+        let id = table.take_slot(first, State::Waiting { place: None, deadline, started: false });
         if let Some(at) = deadline {
             table.deadlines.insert(id.slot(), at);
         }
@@ -108,9 +123,20 @@ impl Calls {
     }
 
     /// The REQUEST waits at this place in the outbox.
-    pub(super) fn set_place(&mut self, id: Sequence, place: Key) {
-        if let Some(Slot { state: State::Waiting { key, .. }, .. }) = self.slot_mut(id) {
-            *key = Some(place);
+    pub(super) fn set_place(&mut self, id: Sequence, at: Place) {
+        if let Some(Slot { state: State::Waiting { place, .. }, .. }) = self.slot_mut(id) {
+            *place = Some(at);
+        }
+    }
+
+    /// The first fragment of the REQUEST takes its place in the byte stream. Gives its deadline.
+    pub(super) fn start(&mut self, id: Sequence) -> Option<Instant> {
+        match self.slot_mut(id) {
+            Some(Slot { state: State::Waiting { deadline, started, .. }, .. }) => {
+                *started = true;
+                *deadline
+            }
+            _ => None,
         }
     }
 
@@ -119,11 +145,11 @@ impl Calls {
         matches!(self.slot(id), Some(Slot { state: State::Waiting { deadline: Some(at), .. }, .. }) if *at <= now)
     }
 
-    /// The REQUEST takes its place in the byte stream. Gives its deadline.
+    /// The REQUEST, or the rest of it, takes its place in the byte stream. Gives its deadline.
     pub(super) fn commit(&mut self, id: Sequence, end: u64) -> Option<Instant> {
         let slot = self.slot_mut(id)?;
         let State::Waiting { deadline, .. } = slot.state else { return None };
-        slot.state = State::Committed { end };
+        slot.state = State::Committed { end, reply: None };
         deadline
     }
 
@@ -132,7 +158,23 @@ impl Calls {
         match self.slot(id)?.state {
             State::Free { .. } | State::Waiting { .. } => None,
             State::Committed { .. } => Some(Answered::Waited),
-            State::Abandoned => Some(Answered::Late),
+            State::Abandoned { .. } => Some(Answered::Late),
+        }
+    }
+
+    /// The part of a REPLY that has arrived, to be put together with the next fragment.
+    pub(super) fn take_reply(&mut self, id: Sequence) -> Option<Box<Partial>> {
+        match &mut self.slot_mut(id)?.state {
+            State::Committed { reply, .. } | State::Abandoned { reply } => reply.take(),
+            State::Free { .. } | State::Waiting { .. } => None,
+        }
+    }
+
+    pub(super) fn keep_reply(&mut self, partial: Box<Partial>) {
+        if let Some(slot) = self.slot_mut(partial.header.sequence) {
+            if let State::Committed { reply, .. } | State::Abandoned { reply } = &mut slot.state {
+                *reply = Some(partial);
+            }
         }
     }
 
@@ -146,20 +188,20 @@ impl Calls {
     /// The caller's side ends before a REPLY came.
     pub(super) fn end_early(&mut self, id: Sequence) -> Option<EndedEarly> {
         let slot = self.slot_mut(id)?;
-        match slot.state {
-            State::Free { .. } | State::Abandoned => None,
-            State::Waiting { key, .. } => {
+        let (ended, reply) = match &mut slot.state {
+            State::Free { .. } | State::Abandoned { .. } => return None,
+            &mut State::Waiting { place, started: false, .. } => {
                 self.release(id.slot());
-                Some(EndedEarly::Waiting(key))
+                return Some(EndedEarly::Waiting(place));
             }
-            State::Committed { .. } => {
-                slot.state = State::Abandoned;
-                if let Some(table) = &mut self.table {
-                    table.deadlines.remove(id.slot());
-                }
-                Some(EndedEarly::Committed)
-            }
+            &mut State::Waiting { place, started: true, .. } => (EndedEarly::Started(place), None),
+            State::Committed { reply, .. } => (EndedEarly::Committed, reply.take()),
+        };
+        slot.state = State::Abandoned { reply };
+        if let Some(table) = &mut self.table {
+            table.deadlines.remove(id.slot());
         }
+        Some(ended)
     }
 
     /// A call whose deadline is not later than `now`.
@@ -182,9 +224,9 @@ impl Calls {
             .filter_map(|(number, slot)| {
                 let id = Sequence::call(slot.generation, number);
                 match slot.state {
-                    State::Free { .. } | State::Abandoned => None,
+                    State::Free { .. } | State::Abandoned { .. } => None,
                     State::Waiting { .. } => Some((id, Delivery::NotSent)),
-                    State::Committed { end } if end > leaving => Some((id, Delivery::NotSent)),
+                    State::Committed { end, .. } if end > leaving => Some((id, Delivery::NotSent)),
                     State::Committed { .. } => Some((id, Delivery::MaybeSent)),
                 }
             })
@@ -193,7 +235,9 @@ impl Calls {
 
     pub(super) fn held_bytes(&self) -> usize {
         self.table.as_ref().map_or(0, |table| {
-            size_of::<Table>() + table.slots.capacity() * size_of::<Slot>() + table.deadlines.held_bytes()
+            let replies = table.slots.iter().filter_map(Slot::reply).map(Partial::held_bytes);
+            let slots = table.slots.capacity() * size_of::<Slot>();
+            size_of::<Table>() + slots + replies.sum::<usize>() + table.deadlines.held_bytes()
         })
     }
 
@@ -215,6 +259,15 @@ impl Calls {
             self.first_generation =
                 table.slots.iter().map(|slot| slot.generation).fold(self.first_generation, later);
             self.table = None;
+        }
+    }
+}
+
+impl Slot {
+    fn reply(&self) -> Option<&Partial> {
+        match &self.state {
+            State::Committed { reply, .. } | State::Abandoned { reply } => reply.as_deref(),
+            State::Free { .. } | State::Waiting { .. } => None,
         }
     }
 }
@@ -248,7 +301,7 @@ impl Table {
     }
 }
 
-const fn next_generation(generation: u32) -> u32 {
+pub(super) const fn next_generation(generation: u32) -> u32 {
     match generation.wrapping_add(1) {
         0 => 1,
         next => next,

@@ -2,8 +2,8 @@
 //!
 //! | state | leaves by | to |
 //! |---|---|---|
-//! | Handshaking, Open | `close`, CLOSE received, an error, the handshake's time | Closing |
-//! | Handshaking, Open | end of stream, transport error, write stall, `abort` | Closed |
+//! | Handshaking, Open, Draining | `close`, a drain that is over or whose time is, CLOSE received, an error, the handshake's time | Closing |
+//! | Handshaking, Open, Draining | end of stream, transport error, write stall, `abort` | Closed |
 //! | Closing | end of stream with all output written, transport error, a time limit, `abort` | Closed |
 //! | Closed | – | – |
 
@@ -13,6 +13,7 @@ use core::mem;
 
 use super::calls::Calls;
 use super::inbound::Inbound;
+use super::lanes::Lanes;
 use super::outbox::Outbox;
 use super::requests::Requests;
 use super::{Connection, Role, State, Timer};
@@ -79,8 +80,8 @@ impl Closing {
     }
 
     /// What the words of a close hold in memory.
-    pub(super) fn info_bytes(&self) -> usize {
-        reason_bytes(&self.reason) + text_bytes(&self.info)
+    pub(super) fn held_bytes(&self) -> usize {
+        reason_bytes(&self.reason) + info_bytes(&self.info)
     }
 }
 
@@ -88,14 +89,14 @@ impl Closing {
 pub(super) fn reason_bytes(reason: &CloseReason) -> usize {
     match reason {
         CloseReason::Peer(_, Some(info)) => {
-            2 * size_of::<usize>() + size_of::<CloseInfo>() + text_bytes(info)
+            2 * size_of::<usize>() + size_of::<CloseInfo>() + info_bytes(info)
         }
         _ => 0,
     }
 }
 
 impl Connection {
-    /// From Handshaking or Open to Closing. Accepted output goes out first, then CLOSE.
+    /// From any earlier state to Closing. Accepted output goes out first, then CLOSE.
     pub(super) fn start_closing(&mut self, mut closing: Closing) {
         if let State::Handshaking { role, .. } = self.state {
             // An acceptor sends its preface in front of its first frame, whatever that is (LW-2.2).
@@ -103,10 +104,9 @@ impl Connection {
             closing.deaf = true;
         }
         let deaf = closing.deaf;
-        self.timers.clear(Timer::Handshake);
+        self.timers.clear_all();
         // A peer that takes a byte now and then makes progress for ever, so the whole has an end too.
         self.timers.set(Timer::Closing, self.now, self.config.close_timeout);
-        self.liveness = None;
         self.state = State::Closing(Box::new(closing));
         if deaf {
             self.stop_listening();
@@ -118,7 +118,7 @@ impl Connection {
         match &self.state {
             // It cannot be told any more, but neither is it listened to.
             State::Closing(closing) if closing.committed => self.stop_listening(),
-            State::Handshaking { .. } | State::Open | State::Closing(_) => {
+            State::Handshaking { .. } | State::Open | State::Draining(_) | State::Closing(_) => {
                 self.start_closing(Closing::failure(reason));
                 self.outbox.drop_waiting();
                 self.timers.set(Timer::Closing, self.now, self.config.closing_timeout);
@@ -133,8 +133,11 @@ impl Connection {
             closing.deaf = true;
         }
         self.inbound = Inbound::new();
+        self.pushes = None;
         self.pong = None;
-        self.outbox.drop_waiting_requests();
+        if self.outbox.is_waiting() {
+            self.outbox.with_waiting(Lanes::drop_requests);
+        }
         // What is committed still goes out, so the peer can have all of it.
         self.lose_calls(u64::MAX);
     }
@@ -174,13 +177,14 @@ impl Connection {
         self.calls = Calls::new();
         self.requests = Requests::new();
         self.pong = None;
+        self.pushes = None;
         self.liveness = None;
         self.state = State::Closed(reason.clone());
         self.events.push(Event::Closed(reason), 0);
     }
 }
 
-fn text_bytes(info: &CloseInfo) -> usize {
+pub(super) fn info_bytes(info: &CloseInfo) -> usize {
     let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
     length(&info.text) + length(&info.redirect)
 }

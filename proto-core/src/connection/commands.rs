@@ -1,4 +1,5 @@
-//! What the application asks of a connection: to call, push, reply, cancel, release, close and abort.
+//! What the application asks of a connection: to call, push, reply, cancel, release, close and abort. What it asks of
+//! its end beside that is in `drain`.
 //!
 //! A command that cannot be carried out changes nothing and gives back what it was given.
 
@@ -6,12 +7,14 @@ use bytes::Bytes;
 
 use super::calls::EndedEarly;
 use super::close::Closing;
-use super::outbox::Waiting;
+use super::inbound::Inbound;
+use super::lanes::Waiting;
+use super::partial::TOTAL_LEN;
 use super::{Connection, State};
 use crate::error::{CloseReason, Delivery, Refusal, Refused};
 use crate::event::{CallId, Message, PushToken, RequestId, Timeout};
 use crate::time::Instant;
-use crate::wire::{CloseCode, CloseInfo, Extensions, Kind, StatusCode, charge};
+use crate::wire::{Capabilities, CloseCode, CloseInfo, Extensions, Kind, Sequence, StatusCode, charge};
 
 impl Connection {
     /// Calls the peer. [`Event::Ended`](crate::Event::Ended) tells how it went, exactly once.
@@ -27,7 +30,8 @@ impl Connection {
             return Err(Refused { refusal, message });
         }
         let id = self.calls.begin(timeout.map(|timeout| self.now + timeout));
-        self.send(Waiting::Request { id, has_deadline: timeout.is_some(), message });
+        let lane = message.lane;
+        self.send(lane, Waiting::Request { id, has_deadline: timeout.is_some(), message });
         Ok(CallId(id))
     }
 
@@ -40,7 +44,7 @@ impl Connection {
         if let Err(refusal) = self.admit(Kind::Push, &message, false) {
             return Err(Refused { refusal, message });
         }
-        self.send(Waiting::Push { message });
+        self.send(message.lane, Waiting::Push { message });
         Ok(())
     }
 
@@ -65,14 +69,12 @@ impl Connection {
     ) -> Result<(), Refusal> {
         let RequestId(id) = id;
         self.observe(now);
-        if !self.may_send() || !self.requests.answer(id) {
-            return Err(Refusal::Closed);
-        }
+        let lane = if self.may_send() { self.requests.answer(id) } else { None };
+        let Some(lane) = lane else { return Err(Refusal::Closed) };
         let length = extensions.block_len(false) + body.len();
         let replaced = if !extensions.suit(Kind::Reply) {
             Some((StatusCode::HANDLER_FAILED, Refusal::BadExtension))
-        } else if length > self.max_outgoing as usize {
-            let refusal = Refusal::TooLarge { length: length as u64, limit: self.max_outgoing };
+        } else if let Err(refusal) = self.check_length(length, extensions.block_len(false)) {
             Some((StatusCode::REPLY_TOO_LARGE, refusal))
         } else if self.outbox.reply_bytes() > 0
             && self.outbox.reply_bytes() + length > self.config.reply_limit
@@ -91,14 +93,16 @@ impl Connection {
             }
             None => (Waiting::Reply { id, status, extensions, body }, Ok(())),
         };
-        self.send(waiting);
+        self.send(lane, waiting);
         result
     }
 
     /// Answers a request that the application never sees. If the connection closes, its caller hears of that instead.
     pub(super) fn answer_unrun(&mut self, RequestId(id): RequestId, status: StatusCode) {
-        if self.may_send() && self.requests.answer(id) {
-            self.send(Waiting::Reply { id, status, extensions: Extensions::none(), body: Bytes::new() });
+        let lane = if self.may_send() { self.requests.answer(id) } else { None };
+        if let Some(lane) = lane {
+            let (extensions, body) = (Extensions::none(), Bytes::new());
+            self.send(lane, Waiting::Reply { id, status, extensions, body });
         }
     }
 
@@ -112,8 +116,8 @@ impl Connection {
     /// Gives a call up: no [`Event::Ended`](crate::Event::Ended) will come for it. Says whether the peer can have it, or `None` if it had
     /// ended already (its event may still wait to be polled).
     ///
-    /// A request that still waits is deleted. One that has been committed runs on at the peer, and its slot is free again
-    /// when the reply has come.
+    /// A request that still waits is deleted; of one that has been sent in part the rest is. Of one that has been sent, the
+    /// peer is told that nobody waits for it, and may stop its work. The slot is free again when the final reply has come.
     pub fn cancel(&mut self, now: Instant, call: CallId) -> Option<Delivery> {
         self.observe(now);
         let delivery = self.end_early(call);
@@ -143,7 +147,7 @@ impl Connection {
     /// [`Event::Closed`](crate::Event::Closed). Does nothing if the connection is closing already.
     pub fn close(&mut self, now: Instant, code: CloseCode, info: CloseInfo) {
         self.observe(now);
-        if matches!(self.state, State::Handshaking { .. } | State::Open) {
+        if matches!(self.state, State::Handshaking { .. } | State::Open | State::Draining(_)) {
             self.start_closing(Closing::own(code, info));
             self.pump();
         }
@@ -158,7 +162,7 @@ impl Connection {
     /// Whether a message that needs no credit can still be sent.
     pub(super) const fn may_send(&self) -> bool {
         match &self.state {
-            State::Open => true,
+            State::Open | State::Draining(_) => true,
             State::Closing(closing) => !closing.committed && !closing.is_failure(),
             State::Handshaking { .. } | State::Closed(_) => false,
         }
@@ -169,16 +173,15 @@ impl Connection {
         let call = kind == Kind::Request;
         match self.state {
             State::Handshaking { .. } => return Err(Refusal::NotOpen),
-            State::Open => {}
+            State::Draining(_) if call && !self.calls_in_line => return Err(Refusal::Draining),
+            State::Open | State::Draining(_) => {}
             State::Closing(_) | State::Closed(_) => return Err(Refusal::Closed),
         }
         if !message.extensions.suit(kind) {
             return Err(Refusal::BadExtension);
         }
         let length = message.length(deadline);
-        if length > self.max_outgoing as usize {
-            return Err(Refusal::TooLarge { length: length as u64, limit: self.max_outgoing });
-        }
+        self.check_length(length, message.extensions.block_len(deadline))?;
         if call && self.calls.limit() == 0 {
             return Err(Refusal::NotCallable);
         }
@@ -199,6 +202,19 @@ impl Connection {
         Err(Refusal::Full)
     }
 
+    /// Whether the peer takes a message of this length, with an extension block of that length: the block is never cut.
+    fn check_length(&self, length: usize, block: usize) -> Result<(), Refusal> {
+        let super::Limits { message, frame, .. } = self.limits;
+        if length > message as usize {
+            return Err(Refusal::TooLarge { length: length as u64, limit: message });
+        }
+        let first = TOTAL_LEN + block;
+        if length > frame as usize && first > frame as usize {
+            return Err(Refusal::TooLarge { length: first as u64, limit: frame });
+        }
+        Ok(())
+    }
+
     /// Whether a message that counts so many bytes may wait in the outbox. One always may.
     pub(super) fn has_room_for(&self, needed: usize) -> bool {
         let waiting = self.outbox.waiting_charge();
@@ -208,14 +224,52 @@ impl Connection {
     /// Ends a call for its caller, whatever its REQUEST has come to.
     pub(super) fn end_early(&mut self, call: CallId) -> Option<Delivery> {
         match self.calls.end_early(call.0)? {
-            EndedEarly::Committed => Some(Delivery::MaybeSent),
+            EndedEarly::Committed => {
+                self.forget_reply(call.0);
+                self.send_cancel(call.0);
+                Some(Delivery::MaybeSent)
+            }
+            EndedEarly::Started(place) => {
+                // Without CANCEL, there is no other way to end the message than to send the rest of it.
+                if let (Some(place), true) = (place, self.limits.capabilities.contains(Capabilities::CANCEL))
+                {
+                    self.outbox.with_waiting(|lanes| lanes.withdraw(place));
+                    self.send_cancel(call.0);
+                }
+                Some(Delivery::NotSent)
+            }
             EndedEarly::Waiting(place) => {
-                if let Some(key) = place {
-                    self.withdraw_request(key);
+                if let Some(place) = place {
+                    self.withdraw_request(place);
                 }
                 self.note_free_slot();
                 Some(Delivery::NotSent)
             }
+        }
+    }
+
+    /// Tells the peer that nobody waits for a call any more.
+    fn send_cancel(&mut self, id: Sequence) {
+        if self.limits.capabilities.contains(Capabilities::CANCEL) && self.may_send() {
+            self.outbox.with_waiting(|lanes| lanes.push_cancel(id));
+        }
+    }
+
+    /// Gives up what has arrived of a reply that nobody waits for any more.
+    fn forget_reply(&mut self, id: Sequence) {
+        let arriving = match &mut self.inbound {
+            Inbound::Payload { message, .. } if message.id() == (Kind::Reply, id) => Some(message),
+            _ => None,
+        };
+        let mut kept = self.calls.take_reply(id);
+        if let Some(partial) = arriving.or(kept.as_mut()) {
+            if partial.is_in_fragments() && !partial.is_discarded() {
+                self.events.end_reply(partial.header.length);
+            }
+            partial.discard();
+        }
+        if let Some(partial) = kept {
+            self.calls.keep_reply(partial);
         }
     }
 }

@@ -1,25 +1,27 @@
 //! Gives waiting frames their place in the byte stream, as far as there is room.
 //!
-//! Order: an answer to a PING, a grant of credit, messages, and CLOSE when nothing else is left. What is written here
-//! does not change any more; so deadlines are turned into remaining time here, and not before.
+//! Order: an answer to a PING, a grant of credit, DRAIN, CANCEL, messages by their lanes, and CLOSE when nothing else is
+//! left. A message longer than a frame is cut here, one piece at a time, so that all of these get in between. What is
+//! written here does not change any more; so deadlines are turned into remaining time here, and not before.
 
 use bytes::Bytes;
 
+use super::calls::{Answered, next_generation};
 use super::close::Closing;
-use super::outbox::Waiting;
-use super::queue::Key;
+use super::lanes::{Lanes, Piece, Place, Rest, Waiting};
 use super::{Connection, State, Timer, micros_since};
 use crate::error::Delivery;
 use crate::event::{CallId, Event, Outcome};
 use crate::time::Instant;
 use crate::wire::{
-    CloseInfo, Credit, Flags, HEADER_LEN, Header, Hello, Kind, PREFACE, Pong, Sequence, StatusCode, charge,
-    millis_rounded_up,
+    CloseInfo, Credit, Extensions, Flags, HEADER_LEN, Header, Hello, Kind, Lane, PREFACE, Pong, Sequence,
+    StatusCode, charge, millis_rounded_up,
 };
 
 impl Connection {
     /// Commits what there is room for, and sees that timers and state agree with it.
     pub(super) fn pump(&mut self) {
+        self.finish_drain();
         while self.outbox.pending() < self.config.commit_limit && self.commit_next() {}
         self.note_room();
         if self.outbox.pending() == 0 {
@@ -31,16 +33,18 @@ impl Connection {
     }
 
     /// Commits a message if nothing waits and there is room, which is the usual case; else it waits.
-    pub(super) fn send(&mut self, message: Waiting) {
-        if !self.outbox.is_waiting() && self.outbox.pending() < self.config.commit_limit {
-            self.commit_message(message);
+    pub(super) fn send(&mut self, lane: Lane, message: Waiting) {
+        let fits = message.length() <= self.limits.frame as usize;
+        if fits && !self.outbox.is_waiting() && self.outbox.pending() < self.config.commit_limit {
+            self.commit_whole(lane, message);
         } else {
             let request = if let Waiting::Request { id, .. } = message { Some(id) } else { None };
-            let key = self.outbox.enqueue(message);
+            let place = self.outbox.with_waiting(|lanes| lanes.push(lane, message));
             if let Some(id) = request {
-                self.calls.set_place(id, key);
+                self.calls.set_place(id, place);
             }
         }
+        self.note_message();
         self.pump();
     }
 
@@ -51,18 +55,23 @@ impl Connection {
         self.commit_control(kind, Flags::empty(), 0, &payload);
     }
 
-    /// A request leaves the queue without having been sent: its charge is put back.
-    pub(super) fn withdraw_request(&mut self, key: Key) {
-        if let Some(Waiting::Request { has_deadline, message, .. }) = self.outbox.withdraw(key) {
-            self.request_account.put_back(charge(message.length(has_deadline)));
-            self.note_credit();
+    /// A request leaves its lane without having been sent: its charge is put back.
+    pub(super) fn withdraw_request(&mut self, place: Place) {
+        let withdrawn = self.outbox.with_waiting(|lanes| lanes.withdraw(place));
+        if let Some(Waiting::Request { has_deadline, message, .. }) = withdrawn {
+            self.put_back(message.length(has_deadline));
         }
+    }
+
+    fn put_back(&mut self, length: usize) {
+        self.request_account.put_back(charge(length));
+        self.note_credit();
     }
 
     fn commit_next(&mut self) -> bool {
         match self.state {
             State::Handshaking { .. } | State::Closed(_) => return false,
-            State::Open => {}
+            State::Open | State::Draining(_) => {}
             State::Closing(ref closing) if closing.committed => return false,
             State::Closing(_) => {}
         }
@@ -76,57 +85,131 @@ impl Connection {
             let grant =
                 Credit { requests: self.request_window.announce(), pushes: self.push_window.announce() };
             self.commit_control(Kind::Credit, Flags::empty(), 0, &grant.to_bytes());
-        } else if let Some(waiting) = self.outbox.next_waiting() {
-            self.commit_message(waiting);
-        } else {
+        } else if !self.commit_drain() && !self.commit_waiting() {
             return self.commit_close();
         }
         true
     }
 
-    fn commit_message(&mut self, waiting: Waiting) {
-        match waiting {
+    /// Commits what is next among what waits, or finds that it need not be sent any more.
+    fn commit_waiting(&mut self) -> bool {
+        let Some(lanes) = self.outbox.waiting() else { return false };
+        if lanes.has_cancels() {
+            if let Some(id) = self.outbox.with_waiting(Lanes::pop_cancel) {
+                self.commit_cancel(id);
+            }
+            return true;
+        }
+        let Some(lane) = lanes.next() else { return false };
+        let dropped = match lanes.first(lane) {
             // Its time passed while it waited: nobody wants the answer, so nobody is asked.
-            Waiting::Request { id, has_deadline, message } if self.calls.is_due(id, self.now) => {
+            Some(&Waiting::Request { id, .. }) => self.calls.is_due(id, self.now),
+            // Its caller no longer waits: it gets an answer, but not this one.
+            Some(Waiting::Reply { id, .. } | Waiting::Rest(Rest { kind: Kind::Reply, id, .. })) => {
+                self.requests.is_cancelled(*id)
+            }
+            _ => false,
+        };
+        if dropped {
+            if let Some(waiting) = self.outbox.with_waiting(|lanes| lanes.pop(lane)) {
+                self.drop_waiting(lane, waiting);
+            }
+            return true;
+        }
+        let (frame, generation) = (self.limits.frame as usize, self.limits.push_generation);
+        let piece = self.outbox.with_waiting(|lanes| {
+            let piece = lanes.take_piece(lane, frame, generation);
+            lanes.spend(lane, piece.as_ref().map_or(0, |piece| HEADER_LEN + piece.total.min(frame)));
+            piece
+        });
+        if let Some(piece) = piece {
+            self.commit_piece(lane, piece);
+        }
+        true
+    }
+
+    fn drop_waiting(&mut self, lane: Lane, waiting: Waiting) {
+        match waiting {
+            Waiting::Request { id, has_deadline, message } => {
                 self.calls.end_early(id);
-                self.request_account.put_back(charge(message.length(has_deadline)));
-                self.note_credit();
+                self.put_back(message.length(has_deadline));
                 self.note_free_slot();
                 self.time_out(CallId(id), Delivery::NotSent);
             }
-            Waiting::Request { id, has_deadline, message } => {
-                let end = self.outbox.end() + (HEADER_LEN + message.length(has_deadline)) as u64;
-                let deadline = self.calls.commit(id, end);
-                let remaining = deadline.map(|at| self.remaining_millis(at));
-                let length = message.length(has_deadline) as u32;
-                let header =
-                    message_header(Kind::Request, length, !message.extensions.is_empty() || has_deadline);
-                let header = Header { sequence: id, code: message.code(), ..header };
-                self.outbox.commit_frame(
-                    header,
-                    |out| message.extensions.emit_block(remaining, out),
-                    message.body,
-                );
+            Waiting::Reply { id, .. } => {
+                let (status, extensions) = (StatusCode::CANCELLED, Extensions::none());
+                self.commit_whole(lane, Waiting::Reply { id, status, extensions, body: Bytes::new() });
             }
-            Waiting::Push { message } => {
-                let header =
-                    message_header(Kind::Push, message.length(false) as u32, !message.extensions.is_empty());
-                let header = Header { code: message.code(), ..header };
-                self.outbox.commit_frame(
-                    header,
-                    |out| message.extensions.emit_block(None, out),
-                    message.body,
-                );
+            Waiting::Rest(Rest { id, .. }) => {
+                let header = Header { sequence: id, flags: Flags::ORIGIN, ..empty_header(Kind::Cancel) };
+                self.outbox.commit_frame(header, |_| {}, Bytes::new());
+                self.finish_reply(id);
             }
-            Waiting::Reply { id, status: StatusCode(code), extensions, body } => {
-                let length = (extensions.block_len(false) + body.len()) as u32;
-                let header = message_header(Kind::Reply, length, !extensions.is_empty());
-                let header = Header { sequence: id, code, flags: header.flags.with(Flags::ORIGIN), ..header };
-                self.outbox.commit_frame(header, |out| extensions.emit_block(None, out), body);
-                let charged = self.requests.finish(id);
-                self.request_window.give_back(charged);
-            }
+            Waiting::Push { .. } => {}
         }
+    }
+
+    /// CANCEL for a call whose caller has given up, unless its answer has come meanwhile.
+    fn commit_cancel(&mut self, id: Sequence) {
+        if self.calls.find(id) == Some(Answered::Late) {
+            let header = Header { sequence: id, ..empty_header(Kind::Cancel) };
+            self.outbox.commit_frame(header, |_| {}, Bytes::new());
+        }
+    }
+
+    fn commit_whole(&mut self, lane: Lane, waiting: Waiting) {
+        let total = waiting.length();
+        let id = waiting.id(Sequence::CONNECTION);
+        self.commit_piece(lane, Piece { waiting, id, total, rest: None });
+    }
+
+    fn commit_piece(&mut self, lane: Lane, Piece { waiting, id, total, rest }: Piece) {
+        let (kind, code) = (waiting.kind(), waiting.code());
+        let is_rest = matches!(waiting, Waiting::Rest(_));
+        let deadline = match (&waiting, rest) {
+            (Waiting::Request { .. }, Some(_)) => self.calls.start(id),
+            (Waiting::Request { .. } | Waiting::Rest(Rest { kind: Kind::Request, .. }), None) => {
+                self.calls.commit(id, self.outbox.end() + (HEADER_LEN + total) as u64)
+            }
+            _ => None,
+        };
+        if let (Some(place), Kind::Request) = (rest, kind) {
+            self.calls.set_place(id, place);
+        }
+        if kind == Kind::Push && rest.is_some() && !is_rest {
+            self.limits.push_generation = next_generation(self.limits.push_generation);
+        }
+        let remaining = if is_rest { None } else { deadline.map(|at| self.remaining_millis(at)) };
+        let (extensions, body) = match waiting {
+            Waiting::Request { message, .. } | Waiting::Push { message } => {
+                (message.extensions, message.body)
+            }
+            Waiting::Reply { extensions, body, .. } => (extensions, body),
+            Waiting::Rest(Rest { body, .. }) => (Extensions::none(), body),
+        };
+        let total = (rest.is_some() && !is_rest).then(|| (total as u32).to_be_bytes());
+        let block = extensions.block_len(remaining.is_some());
+        let mut flags = Flags::empty().with_lane(lane);
+        for (flag, is_set) in
+            [(Flags::EXT, block > 0), (Flags::MORE, rest.is_some()), (Flags::ORIGIN, kind == Kind::Reply)]
+        {
+            flags = if is_set { flags.with(flag) } else { flags };
+        }
+        let length = (total.map_or(0, |total| total.len()) + block + body.len()) as u32;
+        let prefix = |out: &mut alloc::vec::Vec<u8>| {
+            out.extend_from_slice(total.as_ref().map_or(&[], |total| &total[..]));
+            extensions.emit_block(remaining, out);
+        };
+        self.outbox.commit_frame(Header { length, kind, flags, sequence: id, code }, prefix, body);
+        if kind == Kind::Reply && rest.is_none() {
+            self.finish_reply(id);
+        }
+    }
+
+    /// The last frame of a REPLY is committed: its slot is free, and its charge is returned.
+    fn finish_reply(&mut self, id: Sequence) {
+        let charged = self.requests.finish(id);
+        self.request_window.give_back(charged);
     }
 
     /// CLOSE is the last frame: nothing is left in front of it.
@@ -144,8 +227,7 @@ impl Connection {
     }
 
     pub(super) fn commit_control(&mut self, kind: Kind, flags: Flags, code: u32, payload: &[u8]) {
-        let length = payload.len() as u32;
-        let header = Header { length, kind, flags, sequence: Sequence::CONNECTION, code };
+        let header = Header { length: payload.len() as u32, flags, code, ..empty_header(kind) };
         self.outbox.commit_frame(header, |out| out.extend_from_slice(payload), Bytes::new());
     }
 
@@ -181,7 +263,7 @@ impl Connection {
 
     fn writable(&mut self) {
         self.blocked = super::Blocked::default();
-        if self.is_open() {
+        if self.is_running() {
             self.events.push_writable();
         }
     }
@@ -200,7 +282,6 @@ impl Connection {
     }
 }
 
-const fn message_header(kind: Kind, length: u32, extended: bool) -> Header {
-    let flags = if extended { Flags::EXT } else { Flags::empty() };
-    Header { length, kind, flags, sequence: Sequence::CONNECTION, code: 0 }
+const fn empty_header(kind: Kind) -> Header {
+    Header { length: 0, kind, flags: Flags::empty(), sequence: Sequence::CONNECTION, code: 0 }
 }

@@ -26,4 +26,12 @@ pub struct Counters {
     pub requests_dropped: u32,
     /// Pings answered.
     pub pings_answered: u32,
+    /// Requests of the peer whose caller gave them up before they were answered.
+    pub requests_cancelled: u32,
+}
+
+impl Counters {
+    pub(super) const fn frames(&self) -> u64 {
+        self.frames_received + self.frames_ignored as u64
+    }
 }

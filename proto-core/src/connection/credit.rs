@@ -66,9 +66,14 @@ impl ReceiveAccount {
         Ok(())
     }
 
+    /// What has been charged and not returned.
+    pub(super) const fn outstanding(&self) -> u64 {
+        self.charged.wrapping_sub(self.returned)
+    }
+
     /// The application, or the protocol, is done with a message.
     pub(super) const fn give_back(&mut self, charge: u64) {
-        let outstanding = self.charged.wrapping_sub(self.returned);
+        let outstanding = self.outstanding();
         let charge = if charge < outstanding { charge } else { outstanding };
         self.returned = self.returned.wrapping_add(charge);
     }

@@ -12,7 +12,7 @@ pub(super) struct Events {
     held: usize,
     /// Lengths of replies that have been polled and are still kept for the application.
     kept: usize,
-    /// Lengths of the replies in the queue.
+    /// Lengths of the replies in the queue, and of those that are arriving in fragments.
     replies: usize,
     /// `Writable` is in the queue. Once is enough, for an application that sends and takes no events.
     writable: bool,
@@ -70,7 +70,17 @@ impl Events {
         self.queue.is_empty()
     }
 
-    /// Lengths of the replies that wait, here or with whoever polled them.
+    /// Makes room for a reply that begins to arrive in fragments.
+    pub(super) const fn begin_reply(&mut self, length: u32) {
+        self.replies += length as usize;
+    }
+
+    /// It has arrived, or nobody wants it any more.
+    pub(super) const fn end_reply(&mut self, length: u32) {
+        self.replies -= length as usize;
+    }
+
+    /// Lengths of the replies that wait, here or with whoever polled them, or are on their way.
     pub(super) const fn reply_bytes(&self) -> usize {
         self.replies + self.kept
     }

@@ -7,6 +7,7 @@
 use core::time::Duration;
 
 use super::Role;
+use super::progress::Progress;
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::{Heartbeat as Announced, PING_LEN, Pong};
@@ -22,12 +23,25 @@ pub(super) struct Liveness {
     /// When the newest PING was sent, and when the newest that has been answered.
     probed: Option<Instant>,
     answered: Option<Instant>,
+    /// How the frame that is arriving comes on.
+    pub(super) progress: Progress,
+    /// When the last message came or was accepted for sending.
+    pub(super) last_message: Instant,
 }
 
 impl Liveness {
     pub(super) fn new(seed: u64, now: Instant) -> Self {
         let budget = PingBudget::new(now);
-        Self { heartbeat: None, round_trip: RoundTrip::default(), budget, seed, probed: None, answered: None }
+        Self {
+            heartbeat: None,
+            round_trip: RoundTrip::default(),
+            budget,
+            seed,
+            probed: None,
+            answered: None,
+            progress: Progress::new(now),
+            last_message: now,
+        }
     }
 
     /// The payload of a PING that is sent now: nothing but the time, by which its PONG is known.

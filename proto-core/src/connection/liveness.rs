@@ -11,7 +11,7 @@ impl Connection {
     /// [`round_trip`](Self::round_trip) is newer when it has been answered. Does nothing on a connection without heartbeats.
     pub fn ping(&mut self, now: Instant) {
         self.observe(now);
-        if self.is_open() && self.liveness.as_ref().is_some_and(|liveness| liveness.may_probe(self.now)) {
+        if self.is_running() && self.liveness.as_ref().is_some_and(|liveness| liveness.may_probe(self.now)) {
             self.send_ping();
         }
         self.pump();
@@ -36,7 +36,7 @@ impl Connection {
     }
 
     pub(super) fn next_heartbeat(&self) -> Option<Instant> {
-        if !self.is_open() {
+        if !self.is_running() {
             return None;
         }
         Some(self.liveness.as_ref()?.heartbeat.as_ref()?.deadline())
@@ -49,6 +49,13 @@ impl Connection {
         }
     }
 
+    /// A message was accepted for sending, or came.
+    pub(super) fn note_message(&mut self) {
+        if let Some(liveness) = &mut self.liveness {
+            liveness.last_message = self.now;
+        }
+    }
+
     pub(super) fn note_sent(&mut self) {
         let now = self.now;
         if let Some(heartbeat) = self.heartbeat() {
@@ -57,7 +64,7 @@ impl Connection {
     }
 
     pub(super) fn tick_heartbeat(&mut self) {
-        if !self.is_open() {
+        if !self.is_running() {
             return;
         }
         let now = self.now;
@@ -88,7 +95,7 @@ impl Connection {
 
     fn heartbeat(&mut self) -> Option<&mut Heartbeat> {
         match self.state {
-            State::Open => self.liveness.as_mut()?.heartbeat.as_mut(),
+            State::Open | State::Draining(_) => self.liveness.as_mut()?.heartbeat.as_mut(),
             State::Handshaking { .. } | State::Closing(_) | State::Closed(_) => None,
         }
     }

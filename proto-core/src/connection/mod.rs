@@ -5,10 +5,18 @@
 //! byte stream and never reset; reconnecting makes a new one.
 //!
 //! The parts: `commands` is what the application asks for, `transport` what the byte stream and the clock do.
-//! `inbound` puts frames together, `receive` says what they do, `calls` and `requests` are the two tables,
-//! `credit` the accounts, `outbox` holds what waits to be written and `commit` gives it its order, `close` is the
-//! way to the end, `timers` and `deadlines` say when time matters.
+//!
+//! | module | |
+//! |---|---|
+//! | `receive`, `inbound`, `partial` | bytes to frames, fragments to messages |
+//! | `admit`, `frames` | what a header may bring, what a whole frame does |
+//! | `calls`, `requests`, `credit` | the two tables and the accounts |
+//! | `lanes`, `commit`, `outbox` | what waits, how it gets its order, bytes in their order |
+//! | `drain`, `close` | the ways to the end |
+//! | `liveness`, `heartbeat`, `progress` | whether the peer is there, and not too slow |
+//! | `timers`, `deadlines` | when time matters |
 
+mod admit;
 mod calls;
 mod close;
 mod commands;
@@ -16,11 +24,16 @@ mod commit;
 mod counters;
 mod credit;
 mod deadlines;
+mod drain;
 mod events;
+mod frames;
 mod heartbeat;
 mod inbound;
+mod lanes;
 mod liveness;
 mod outbox;
+mod partial;
+mod progress;
 mod queue;
 mod receive;
 mod requests;
@@ -33,17 +46,22 @@ use core::time::Duration;
 use self::calls::Calls;
 use self::close::Closing;
 use self::credit::{ReceiveAccount, SendAccount};
+use self::drain::Draining;
 use self::events::Events;
 use self::heartbeat::Liveness;
 use self::inbound::Inbound;
 use self::outbox::Outbox;
+use self::partial::PartialPushes;
 use self::requests::Requests;
 use self::timers::Timers;
-use crate::config::SharedConfig;
+use crate::config::{Config, SharedConfig};
 use crate::error::CloseReason;
 use crate::event::Event;
 use crate::time::Instant;
-use crate::wire::{CloseCode, CloseInfo, Credentials, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, charge};
+use crate::wire::{
+    Capabilities, CloseCode, CloseInfo, Credentials, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck,
+    StatusCode, charge,
+};
 
 pub use self::counters::Counters;
 pub use self::heartbeat::RoundTrip;
@@ -130,12 +148,15 @@ pub struct Connection {
     requests: Requests,
     request_window: ReceiveAccount,
     push_window: ReceiveAccount,
-    /// The most that a message of ours may be long.
-    max_outgoing: u32,
+    /// Pushes of the peer that are arriving in fragments.
+    pushes: Option<Box<PartialPushes>>,
+    limits: Limits,
     pong: Option<Box<PendingPong>>,
-    /// Only if this side takes part in heartbeats, and until the end begins.
+    /// Until the connection has ended.
     liveness: Option<Box<Liveness>>,
     blocked: Blocked,
+    /// The owner keeps calls that it has accepted and this connection has not.
+    calls_in_line: bool,
     counters: Counters,
 }
 
@@ -143,6 +164,7 @@ pub struct Connection {
 enum State {
     Handshaking { role: Role, preface: PrefaceCheck, stage: Handshake },
     Open,
+    Draining(Box<Draining>),
     Closing(Box<Closing>),
     Closed(CloseReason),
 }
@@ -154,6 +176,30 @@ enum Handshake {
     Peer,
     /// The application's decision (acceptor).
     Decision,
+}
+
+/// What this side keeps to when it sends.
+#[derive(Clone, Copy, Debug, Default)]
+struct Limits {
+    /// The most that a message may be long.
+    message: u32,
+    /// The most that a frame may be long: a longer message is cut.
+    frame: u32,
+    /// What the peer handles.
+    capabilities: Capabilities,
+    /// Of the next push that is cut.
+    push_generation: u32,
+}
+
+impl Limits {
+    fn of(peer: &Hello, config: &Config) -> Self {
+        let (message, frame) = if peer.capabilities.contains(Capabilities::FRAGMENTS) {
+            (peer.max_message, peer.max_frame.min(config.max_frame))
+        } else {
+            (peer.max_message.min(peer.max_frame), peer.max_frame)
+        };
+        Self { message, frame, capabilities: peer.capabilities, push_generation: 1 }
+    }
 }
 
 /// A PING that has not been answered.
@@ -194,10 +240,12 @@ impl Connection {
             requests: Requests::new(),
             request_window: ReceiveAccount::new(config.request_window, largest),
             push_window: ReceiveAccount::new(config.push_window, largest),
-            max_outgoing: 0,
+            pushes: None,
+            limits: Limits::default(),
             pong: None,
-            liveness: config.heartbeat.map(|_| Box::new(Liveness::new(seed, now))),
+            liveness: Some(Box::new(Liveness::new(seed, now))),
             blocked: Blocked::default(),
+            calls_in_line: false,
             counters: Counters::default(),
         };
         connection.timers.set(Timer::Handshake, now, config.handshake_timeout);
@@ -238,6 +286,7 @@ impl Connection {
         self.timers.clear(Timer::Handshake);
         let role = if welcome.is_some() { Role::Dialer } else { Role::Acceptor };
         self.begin_heartbeats(role);
+        self.limit_life();
         let held = welcome.as_deref().map_or(0, Hello::held_bytes);
         self.events.push(Event::Open(welcome), held);
     }
@@ -267,13 +316,18 @@ impl Connection {
 
     /// What happened next, if anything did.
     ///
-    /// Requests whose deadline has passed while they waited here are answered and not handed out.
+    /// Requests whose deadline has passed or whose caller has given them up while they waited here are answered and not
+    /// handed out.
     pub fn poll_event(&mut self) -> Option<Event> {
         loop {
             match self.events.pop()? {
                 Event::Request { id, deadline: Some(at), .. } if at <= self.now => {
                     self.expire(self.now, id);
                 }
+                Event::Request { id, .. } if !self.requests.run(id.sequence()) => {
+                    self.answer_unrun(id, StatusCode::CANCELLED);
+                }
+                Event::Cancelled(id) if !self.requests.is_running(id) => {}
                 event => return Some(event),
             }
         }
@@ -296,7 +350,7 @@ impl Connection {
     /// Whether to go on reading: until the stream or the connection has ended.
     pub const fn wants_read(&self) -> bool {
         match &self.state {
-            State::Handshaking { .. } | State::Open => true,
+            State::Handshaking { .. } | State::Open | State::Draining(_) => true,
             State::Closing(closing) => !closing.eof,
             State::Closed(_) => false,
         }
@@ -305,15 +359,20 @@ impl Connection {
     /// Whether all has been written that ever will be, so that writing should be shut down (LW-7.4).
     pub const fn wants_shutdown(&self) -> bool {
         match &self.state {
-            State::Handshaking { .. } | State::Open => false,
+            State::Handshaking { .. } | State::Open | State::Draining(_) => false,
             State::Closing(closing) => closing.committed && self.outbox.pending() == 0,
             State::Closed(_) => true,
         }
     }
 
-    /// Whether the handshake is over and nothing has begun to end.
+    /// Whether the handshake is over and nothing has begun to end: calls and pushes are accepted.
     pub const fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
+    }
+
+    /// Whether messages go both ways.
+    pub(crate) const fn is_running(&self) -> bool {
+        matches!(self.state, State::Open | State::Draining(_))
     }
 
     /// Whether the connection has ended. Events may still wait, [`Event::Closed`] as the last one.
@@ -324,7 +383,7 @@ impl Connection {
     /// Why the connection ended, or is ending; `None` while it is not.
     pub fn close_reason(&self) -> Option<&CloseReason> {
         match &self.state {
-            State::Handshaking { .. } | State::Open => None,
+            State::Handshaking { .. } | State::Open | State::Draining(_) => None,
             State::Closing(closing) => Some(&closing.reason),
             State::Closed(reason) => Some(reason),
         }
@@ -363,13 +422,17 @@ impl Connection {
     pub fn held_bytes(&self) -> usize {
         let state = match &self.state {
             State::Handshaking { .. } | State::Open => 0,
-            State::Closing(closing) => size_of::<Closing>() + closing.info_bytes(),
+            State::Draining(draining) => size_of::<Draining>() + draining.held_bytes(),
+            State::Closing(closing) => size_of::<Closing>() + closing.held_bytes(),
             State::Closed(reason) => close::reason_bytes(reason),
         };
         let pong = if self.pong.is_some() { size_of::<PendingPong>() } else { 0 };
         let liveness = if self.liveness.is_some() { size_of::<Liveness>() } else { 0 };
+        let pushes =
+            self.pushes.as_ref().map_or(0, |pushes| size_of::<PartialPushes>() + pushes.held_bytes());
         state
             + pong
+            + pushes
             + liveness
             + self.inbound.held_bytes()
             + self.outbox.held_bytes()

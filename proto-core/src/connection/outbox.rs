@@ -1,4 +1,4 @@
-//! What waits to be written: messages in their queue, then bytes in their final order.
+//! What waits to be written: messages in their lanes, then bytes in their final order.
 //!
 //! A message *waits* until there is room, then it is *committed*: its frame gets its place in the byte stream and never
 //! changes again. Committed bytes are lent to the transport, which may take them in pieces of any size. Positions
@@ -12,9 +12,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::queue::{Key, Queue};
-use crate::event::Message;
-use crate::wire::{CHARGE_OVERHEAD, Extensions, HEADER_LEN, Header, Sequence, StatusCode};
+use super::lanes::Lanes;
+use crate::wire::{HEADER_LEN, Header};
 
 /// Bodies up to this size are copied behind their header; a longer one is lent as a chunk of its own.
 const COPY_LIMIT: usize = 4096;
@@ -24,7 +23,7 @@ const RUN_LIMIT: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Outbox {
     /// Nothing is held while nothing waits.
-    room: Option<Box<WaitingRoom>>,
+    waiting: Option<Box<Lanes>>,
     /// Committed bytes. The first `written` of the first segment have been written already.
     segments: VecDeque<Segment>,
     written: usize,
@@ -32,24 +31,6 @@ pub(super) struct Outbox {
     committed: u64,
     handed: u64,
     advanced: u64,
-}
-
-#[derive(Debug)]
-struct WaitingRoom {
-    queue: Queue<Waiting>,
-    /// Bytes of waiting requests and pushes, and how many these are.
-    bytes: usize,
-    messages: usize,
-    /// Bytes of waiting replies.
-    reply_bytes: usize,
-}
-
-/// A message that has not been committed.
-#[derive(Debug)]
-pub(super) enum Waiting {
-    Request { id: Sequence, has_deadline: bool, message: Message },
-    Reply { id: Sequence, status: StatusCode, extensions: Extensions, body: Bytes },
-    Push { message: Message },
 }
 
 #[derive(Debug)]
@@ -61,68 +42,46 @@ enum Segment {
 
 impl Outbox {
     pub(super) const fn new() -> Self {
-        Self { room: None, segments: VecDeque::new(), written: 0, committed: 0, handed: 0, advanced: 0 }
+        Self { waiting: None, segments: VecDeque::new(), written: 0, committed: 0, handed: 0, advanced: 0 }
     }
 
     // What waits.
 
-    pub(super) fn enqueue(&mut self, waiting: Waiting) -> Key {
-        let room = self.room.get_or_insert_with(|| Box::new(WaitingRoom::new()));
-        *room.account(&waiting) += waiting.held_bytes();
-        room.messages += usize::from(waiting.is_limited());
-        room.queue.push_back(waiting)
+    /// What waits, if anything does.
+    pub(super) fn waiting(&self) -> Option<&Lanes> {
+        self.waiting.as_deref()
     }
 
-    /// The message that is next to be committed.
-    pub(super) fn next_waiting(&mut self) -> Option<Waiting> {
-        let waiting = self.room.as_mut()?.queue.pop_front()?;
-        self.leave(&waiting);
-        Some(waiting)
-    }
-
-    /// Takes a message out of the queue.
-    pub(super) fn withdraw(&mut self, key: Key) -> Option<Waiting> {
-        let waiting = self.room.as_mut()?.queue.take(key)?;
-        self.leave(&waiting);
-        Some(waiting)
+    /// Changes what waits. Nothing is held when nothing is left.
+    pub(super) fn with_waiting<T>(&mut self, change: impl FnOnce(&mut Lanes) -> T) -> T {
+        let lanes = self.waiting.get_or_insert_with(Box::default);
+        let result = change(lanes);
+        if lanes.is_empty() {
+            self.waiting = None;
+        }
+        result
     }
 
     /// Drops all that is not committed.
     pub(super) fn drop_waiting(&mut self) {
-        self.room = None;
-    }
-
-    /// Drops the requests among what is not committed, and keeps the order of the rest.
-    pub(super) fn drop_waiting_requests(&mut self) {
-        let Some(mut room) = self.room.take() else { return };
-        while let Some(message) = room.queue.pop_front() {
-            if !matches!(message, Waiting::Request { .. }) {
-                self.enqueue(message);
-            }
-        }
+        self.waiting = None;
     }
 
     pub(super) const fn is_waiting(&self) -> bool {
-        self.room.is_some()
+        self.waiting.is_some()
     }
 
-    /// What waiting requests and pushes count against the limit: 64 bytes each beside their own, so that empty ones
-    /// have an end too.
+    pub(super) fn has_waiting_requests(&self) -> bool {
+        self.waiting().is_some_and(Lanes::has_requests)
+    }
+
+    /// What waiting requests and pushes count against the limit.
     pub(super) fn waiting_charge(&self) -> usize {
-        self.room.as_ref().map_or(0, |room| room.bytes + room.messages * CHARGE_OVERHEAD as usize)
+        self.waiting().map_or(0, Lanes::charge)
     }
 
     pub(super) fn reply_bytes(&self) -> usize {
-        self.room.as_ref().map_or(0, |room| room.reply_bytes)
-    }
-
-    fn leave(&mut self, waiting: &Waiting) {
-        let Some(room) = &mut self.room else { return };
-        *room.account(waiting) -= waiting.held_bytes();
-        room.messages -= usize::from(waiting.is_limited());
-        if room.queue.is_empty() {
-            self.room = None;
-        }
+        self.waiting().map_or(0, Lanes::reply_bytes)
     }
 
     // What is committed.
@@ -200,10 +159,9 @@ impl Outbox {
             Segment::Frames(run) => run.capacity(),
             Segment::Body(body) => body.len(),
         });
-        let room = self.room.as_ref().map_or(0, |room| {
-            size_of::<WaitingRoom>() + room.queue.held_bytes() + room.bytes + room.reply_bytes
-        });
-        room + self.segments.capacity() * size_of::<Segment>() + segments.sum::<usize>()
+        self.waiting().map_or(0, Lanes::held_bytes)
+            + self.segments.capacity() * size_of::<Segment>()
+            + segments.sum::<usize>()
     }
 
     /// The run that the next `length` bytes are appended to.
@@ -218,33 +176,6 @@ impl Outbox {
         match self.segments.back_mut() {
             Some(Segment::Frames(run)) => run,
             Some(Segment::Body(_)) | None => unreachable!("a run was pushed if there was none"),
-        }
-    }
-}
-
-impl WaitingRoom {
-    const fn new() -> Self {
-        Self { queue: Queue::new(), bytes: 0, messages: 0, reply_bytes: 0 }
-    }
-
-    const fn account(&mut self, waiting: &Waiting) -> &mut usize {
-        match waiting {
-            Waiting::Request { .. } | Waiting::Push { .. } => &mut self.bytes,
-            Waiting::Reply { .. } => &mut self.reply_bytes,
-        }
-    }
-}
-
-impl Waiting {
-    /// Whether it counts against the limit of what may wait; replies have their own.
-    const fn is_limited(&self) -> bool {
-        matches!(self, Self::Request { .. } | Self::Push { .. })
-    }
-
-    fn held_bytes(&self) -> usize {
-        match self {
-            Self::Request { message, .. } | Self::Push { message } => message.held_bytes(),
-            Self::Reply { extensions, body, .. } => extensions.held_bytes() + body.len(),
         }
     }
 }
@@ -282,7 +213,7 @@ impl<'a> Iterator for Chunks<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Flags, Kind};
+    use crate::wire::{Flags, Kind, Sequence};
     use proptest::prelude::*;
 
     fn push_header(length: usize) -> Header {

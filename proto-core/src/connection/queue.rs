@@ -27,6 +27,12 @@ struct Entry<T> {
     next: u32,
 }
 
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Queue<T> {
     pub(super) const fn new() -> Self {
         Self { entries: Vec::new(), head: NONE, tail: NONE, free: NONE }
@@ -37,22 +43,42 @@ impl<T> Queue<T> {
     }
 
     pub(super) fn push_back(&mut self, value: T) -> Key {
-        let entry = Entry { value: Some(value), previous: self.tail, next: NONE };
-        let index = if self.free == NONE {
-            self.entries.push(entry);
-            self.entries.len() as u32 - 1
-        } else {
-            let index = self.free;
-            let slot = &mut self.entries[index as usize];
-            self.free = slot.next;
-            *slot = entry;
-            index
-        };
-        match self.tail {
-            NONE => self.head = index,
-            tail => self.entries[tail as usize].next = index,
+        let tail = self.tail;
+        let key = self.link(Entry { value: Some(value), previous: tail, next: NONE });
+        match tail {
+            NONE => self.head = key.0,
+            tail => self.entries[tail as usize].next = key.0,
         }
-        self.tail = index;
+        self.tail = key.0;
+        key
+    }
+
+    /// Puts an entry in front of all others.
+    pub(super) fn push_front(&mut self, value: T) -> Key {
+        let head = self.head;
+        let key = self.link(Entry { value: Some(value), previous: NONE, next: head });
+        match head {
+            NONE => self.tail = key.0,
+            head => self.entries[head as usize].previous = key.0,
+        }
+        self.head = key.0;
+        key
+    }
+
+    /// The value in front.
+    pub(super) fn first(&self) -> Option<&T> {
+        self.entries.get(self.head as usize)?.value.as_ref()
+    }
+
+    fn link(&mut self, entry: Entry<T>) -> Key {
+        if self.free == NONE {
+            self.entries.push(entry);
+            return Key(self.entries.len() as u32 - 1);
+        }
+        let index = self.free;
+        let slot = &mut self.entries[index as usize];
+        self.free = slot.next;
+        *slot = entry;
         Key(index)
     }
 
@@ -119,7 +145,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_deque_with_removal(script in prop::collection::vec((0u8..3, any::<prop::sample::Index>()), 0..200)) {
+        fn behaves_like_a_deque_with_removal(script in prop::collection::vec((0u8..4, any::<prop::sample::Index>()), 0..200)) {
             let mut queue = Queue::new();
             let mut model: VecDeque<(Key, usize)> = VecDeque::new();
             for (step, (what, which)) in script.into_iter().enumerate() {
@@ -128,7 +154,11 @@ mod tests {
                         let key = queue.push_back(step);
                         model.push_back((key, step));
                     }
-                    1 => prop_assert_eq!(queue.pop_front(), model.pop_front().map(|(_, value)| value)),
+                    1 => {
+                        let key = queue.push_front(step);
+                        model.push_front((key, step));
+                    }
+                    2 => prop_assert_eq!(queue.pop_front(), model.pop_front().map(|(_, value)| value)),
                     _ if model.is_empty() => {}
                     _ => {
                         let (key, value) = model.remove(which.index(model.len())).unwrap();
@@ -136,6 +166,7 @@ mod tests {
                     }
                 }
                 prop_assert!(queue.iter().copied().eq(model.iter().map(|(_, value)| *value)));
+                prop_assert_eq!(queue.first(), model.front().map(|(_, value)| value));
                 prop_assert_eq!(queue.is_empty(), model.is_empty());
             }
         }

@@ -1,9 +1,19 @@
-//! The callee's table: which of the peer's calls wants a reply, and what it is charged (LW-4.1, LW-4.4).
+//! The callee's table: how far each of the peer's calls has come, and what it is charged (LW-4.1, LW-4.4).
+//!
+//! | stage | leaves by | to |
+//! |---|---|---|
+//! | free | REQUEST, its first fragment | queued, arriving |
+//! | arriving | its last fragment; CANCEL | queued; answered |
+//! | queued for the application | the application takes it; it was cancelled or has expired | running; answered |
+//! | running | the application's reply | answered |
+//! | answered | the last frame of the REPLY is committed | free |
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::partial::Partial;
 use crate::error::ProtocolError;
-use crate::wire::Sequence;
+use crate::wire::{Lane, Sequence, charge};
 
 #[derive(Debug)]
 pub(super) struct Requests {
@@ -11,13 +21,28 @@ pub(super) struct Requests {
     open: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Slot {
-    /// 0 while the slot is free.
     generation: u32,
-    /// A reply has been accepted, and waits to be committed.
-    answered: bool,
-    charge: u64,
+    /// The length of the REQUEST.
+    length: u32,
+    stage: Stage,
+    /// Its caller no longer waits.
+    cancelled: bool,
+    lane: Lane,
+    /// The part that has arrived, between two fragments.
+    partial: Option<Box<Partial>>,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    #[default]
+    Free,
+    Arriving,
+    Queued,
+    Running,
+    Answered,
 }
 
 impl Requests {
@@ -30,50 +55,104 @@ impl Requests {
         self.open as usize
     }
 
-    /// Takes the slot of a REQUEST that arrives.
-    pub(super) fn begin(&mut self, id: Sequence, charge: u64, limit: u32) -> Result<(), ProtocolError> {
+    /// Takes the slot of a REQUEST that begins to arrive.
+    pub(super) fn begin(
+        &mut self,
+        id: Sequence,
+        length: u32,
+        lane: Lane,
+        limit: u32,
+    ) -> Result<(), ProtocolError> {
         if u32::from(id.slot()) >= limit {
             return Err(ProtocolError::SlotBeyondLimit(id.slot()));
         }
         let at = usize::from(id.slot());
         if self.slots.len() <= at {
-            self.slots.resize(at + 1, Slot::default());
+            self.slots.resize_with(at + 1, Slot::default);
         }
         let slot = &mut self.slots[at];
-        if slot.generation != 0 {
+        if slot.stage != Stage::Free {
             return Err(ProtocolError::SlotInUse(id.slot()));
         }
-        *slot = Slot { generation: id.generation(), answered: false, charge };
+        let generation = id.generation();
+        *slot = Slot { generation, length, stage: Stage::Arriving, lane, ..Slot::default() };
         self.open += 1;
         Ok(())
     }
 
-    /// Notes that the application has answered; `false` if this request is not open or was answered before.
-    pub(super) fn answer(&mut self, id: Sequence) -> bool {
-        match self.slots.get_mut(usize::from(id.slot())) {
-            Some(slot) if slot.generation == id.generation() && !slot.answered => {
-                slot.answered = true;
-                true
-            }
-            _ => false,
+    /// The part of a REQUEST that has arrived, to be put together with the next fragment.
+    pub(super) fn take_partial(&mut self, id: Sequence) -> Option<Box<Partial>> {
+        self.slot(id)?.partial.take()
+    }
+
+    pub(super) fn keep_partial(&mut self, partial: Box<Partial>) {
+        if let Some(slot) = self.slot(partial.header.sequence) {
+            slot.partial = Some(partial);
         }
+    }
+
+    /// All of the REQUEST is here, and waits for the application.
+    pub(super) fn queue(&mut self, id: Sequence) {
+        self.advance(id, Stage::Arriving, Stage::Queued);
+    }
+
+    /// The application is about to take it. Gives `false` if it is not to be run, since its caller no longer waits.
+    pub(super) fn run(&mut self, id: Sequence) -> bool {
+        let cancelled = self.is_cancelled(id);
+        if !cancelled {
+            self.advance(id, Stage::Queued, Stage::Running);
+        }
+        !cancelled
+    }
+
+    /// Its caller no longer waits. Gives how far it has come; `Free` if it is not in flight.
+    pub(super) fn cancel(&mut self, id: Sequence) -> Stage {
+        let Some(slot) = self.slot(id) else { return Stage::Free };
+        slot.partial = None;
+        if core::mem::replace(&mut slot.cancelled, true) { Stage::Free } else { slot.stage }
+    }
+
+    pub(super) fn is_cancelled(&mut self, id: Sequence) -> bool {
+        self.slot(id).is_some_and(|slot| slot.cancelled)
+    }
+
+    /// Whether the application has it and has not answered.
+    pub(super) fn is_running(&mut self, id: Sequence) -> bool {
+        self.slot(id).is_some_and(|slot| slot.stage == Stage::Running)
+    }
+
+    /// Notes that it has been answered, and gives its lane; `None` if this request is not open or was answered before.
+    pub(super) fn answer(&mut self, id: Sequence) -> Option<Lane> {
+        let slot = self.slot(id).filter(|slot| slot.stage != Stage::Answered)?;
+        slot.stage = Stage::Answered;
+        Some(slot.lane)
     }
 
     /// The final REPLY is committed: the slot is free. Gives what the request was charged.
     pub(super) fn finish(&mut self, id: Sequence) -> u64 {
-        let Some(slot) = self.slots.get_mut(usize::from(id.slot())) else { return 0 };
-        if slot.generation != id.generation() {
-            return 0;
-        }
-        let charge = core::mem::take(slot).charge;
+        let Some(slot) = self.slot(id) else { return 0 };
+        let charged = charge(core::mem::take(slot).length as usize);
         self.open -= 1;
         if self.open == 0 {
             *self = Self::new();
         }
-        charge
+        charged
     }
 
     pub(super) fn held_bytes(&self) -> usize {
+        let partials = self.slots.iter().filter_map(|slot| slot.partial.as_ref());
         self.slots.capacity() * size_of::<Slot>()
+            + partials.map(|partial| partial.held_bytes()).sum::<usize>()
+    }
+
+    fn advance(&mut self, id: Sequence, from: Stage, to: Stage) {
+        if let Some(slot) = self.slot(id).filter(|slot| slot.stage == from) {
+            slot.stage = to;
+        }
+    }
+
+    fn slot(&mut self, id: Sequence) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(usize::from(id.slot()))?;
+        (slot.stage != Stage::Free && slot.generation == id.generation()).then_some(slot)
     }
 }

@@ -17,31 +17,61 @@ pub struct Deadline {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timer {
+    /// The greatest age of the connection.
+    Age,
     /// A call's deadline.
     Call,
     /// How long to wait for the end of the stream after CLOSE.
     Closing,
+    /// A drain.
+    Drain,
     /// The handshake.
     Handshake,
     /// A PING that is due, or a peer that is silent.
     Heartbeat,
+    /// A connection on which nothing is said.
+    Idle,
+    /// A frame that does not go on.
+    Progress,
     /// Output that makes no progress.
     WriteStall,
 }
 
 /// The timers that exist once in a connection. Each is set or not.
-#[derive(Debug, Default)]
-pub(super) struct Timers([Option<Instant>; FIXED.len()]);
+#[derive(Debug)]
+pub(super) struct Timers([Instant; FIXED.len()]);
 
-const FIXED: [Timer; 3] = [Timer::Closing, Timer::Handshake, Timer::WriteStall];
+const FIXED: [Timer; 7] = [
+    Timer::Age,
+    Timer::Closing,
+    Timer::Drain,
+    Timer::Handshake,
+    Timer::Idle,
+    Timer::Progress,
+    Timer::WriteStall,
+];
+/// A timer that is not set is never due.
+const UNSET: Instant = Instant::MAX;
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self([UNSET; FIXED.len()])
+    }
+}
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, now: Instant, after: Duration) {
-        self.put(timer, Some(now + after));
+        *self.place(timer) = now + after;
+    }
+
+    /// Sets a timer unless it is due before that anyway.
+    pub(super) fn set_earlier(&mut self, timer: Timer, at: Instant) {
+        let place = self.place(timer);
+        *place = at.min(*place);
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {
-        self.put(timer, None);
+        *self.place(timer) = UNSET;
     }
 
     pub(super) fn clear_all(&mut self) {
@@ -49,13 +79,13 @@ impl Timers {
     }
 
     pub(super) fn is_set(&self, timer: Timer) -> bool {
-        FIXED.iter().zip(&self.0).any(|(&fixed, at)| fixed == timer && at.is_some())
+        FIXED.iter().zip(&self.0).any(|(&fixed, &at)| fixed == timer && at != UNSET)
     }
 
     /// The earliest one that is set.
     pub(super) fn next(&self) -> Option<Deadline> {
-        let set = FIXED.iter().zip(self.0).filter_map(|(&timer, at)| Some(Deadline { at: at?, timer }));
-        set.min_by_key(|deadline| deadline.at)
+        let (&timer, &at) = FIXED.iter().zip(&self.0).min_by_key(|(_, at)| **at)?;
+        (at != UNSET).then_some(Deadline { at, timer })
     }
 
     /// Takes one that is not later than `now`.
@@ -65,12 +95,9 @@ impl Timers {
         Some(due.timer)
     }
 
-    fn put(&mut self, timer: Timer, at: Option<Instant>) {
-        for (fixed, place) in FIXED.iter().zip(&mut self.0) {
-            if *fixed == timer {
-                *place = at;
-            }
-        }
+    fn place(&mut self, timer: Timer) -> &mut Instant {
+        let at = FIXED.iter().position(|&fixed| fixed == timer);
+        &mut self.0[at.unwrap_or_else(|| unreachable!("{timer:?} is kept elsewhere"))]
     }
 }
 

@@ -4,22 +4,14 @@ use super::{Connection, State, Timer};
 use crate::error::{CloseReason, Limit, TransportError};
 use crate::event::CallId;
 use crate::time::Instant;
+use crate::wire::CloseCode;
 
 impl Connection {
     /// Takes bytes that arrived: all of them, however they are cut, in any state.
     ///
     /// The slice is scratch space: its contents are unspecified afterwards.
     pub fn handle_input(&mut self, now: Instant, input: &mut [u8]) {
-        self.observe(now);
-        if self.is_closed() {
-            return;
-        }
-        self.counters.bytes_received += input.len() as u64;
-        if !input.is_empty() {
-            self.note_heard();
-        }
-        self.receive(input);
-        self.pump();
+        self.take_input(now, input.len(), |connection| connection.receive(input));
     }
 
     /// The stream has ended: the peer sends nothing more.
@@ -28,7 +20,7 @@ impl Connection {
     pub fn handle_eof(&mut self, now: Instant) {
         self.observe(now);
         match &mut self.state {
-            State::Handshaking { .. } | State::Open => {
+            State::Handshaking { .. } | State::Open | State::Draining(_) => {
                 self.finish(CloseReason::Transport(TransportError::Eof));
             }
             State::Closing(closing) => {
@@ -67,6 +59,10 @@ impl Connection {
                 Timer::Handshake => self.fail(CloseReason::TimedOut(Limit::Handshake)),
                 Timer::WriteStall => self.finish(CloseReason::TimedOut(Limit::WriteStall)),
                 Timer::Closing => self.finish_closing(),
+                Timer::Age => self.drain_by_limit(CloseCode::MAX_AGE),
+                Timer::Drain => self.end_drain(),
+                Timer::Idle => self.check_idle(),
+                Timer::Progress => self.check_pause(),
                 // These two are kept elsewhere.
                 Timer::Call | Timer::Heartbeat => {}
             }

@@ -55,13 +55,24 @@ impl Client {
     }
 
     /// Closes the connection, and waits until it has ended. What has been accepted is sent first; calls that have not
-    /// been answered by then are lost.
+    /// been answered by then are lost: [`drain`](Self::drain) waits for them.
     ///
     /// # Cancel safety
     /// Dropping the future after its first poll leaves the connection closing.
     pub async fn finish(self) -> CloseReason {
         let closed = self.closed();
         self.peer().close(CloseCode::NORMAL, CloseInfo::default());
+        closed.await
+    }
+
+    /// Ends the connection like [`finish`](Self::finish), but lets calls in flight, both ways, be answered first, for at most
+    /// this long.
+    ///
+    /// # Cancel safety
+    /// Dropping the future after its first poll leaves the connection closing.
+    pub async fn drain(self, within: Duration) -> CloseReason {
+        let closed = self.closed();
+        self.peer().drain(CloseCode::NORMAL, CloseInfo::default(), within);
         closed.await
     }
 }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::task::Waker;
+use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -29,9 +30,27 @@ struct State {
     /// Connections that were taken and have not ended, whether they are in `peers` or not.
     live: usize,
     accept_failures: u64,
-    stopping: Option<(CloseCode, CloseInfo)>,
+    stopping: Option<Stop>,
     /// The accept loop, if it waits for something here to change.
     server: Option<Waker>,
+}
+
+/// How a server ends.
+#[derive(Clone, Debug)]
+pub(super) struct Stop {
+    pub(super) code: CloseCode,
+    pub(super) info: CloseInfo,
+    /// How long calls in flight may take; `None` does not wait for them.
+    pub(super) drain: Option<Duration>,
+}
+
+impl Stop {
+    fn tell(&self, peer: &Peer) {
+        match self.drain {
+            Some(within) => peer.drain(self.code, self.info.clone(), within),
+            None => peer.close(self.code, self.info.clone()),
+        }
+    }
 }
 
 impl Registry {
@@ -54,8 +73,8 @@ impl Registry {
             state.peers.insert(peer.id(), peer.clone());
             state.stopping.clone()
         };
-        if let Some((code, info)) = stopping {
-            peer.close(code, info);
+        if let Some(stop) = stopping {
+            stop.tell(peer);
         }
         Membership { registry: self.clone(), id: peer.id() }
     }
@@ -78,14 +97,14 @@ impl Registry {
         self.lock().accept_failures += 1;
     }
 
-    pub(super) fn stop(&self, code: CloseCode, info: &CloseInfo) {
+    pub(super) fn stop(&self, stop: &Stop) {
         let (peers, server) = {
             let mut state = self.lock();
-            state.stopping.get_or_insert_with(|| (code, info.clone()));
+            state.stopping = Some(stop.clone());
             (state.peers.values().cloned().collect::<Vec<_>>(), state.server.take())
         };
         for peer in peers {
-            peer.close(code, info.clone());
+            stop.tell(&peer);
         }
         if let Some(server) = server {
             server.wake();
@@ -183,14 +202,33 @@ impl ServerHandle {
     /// all of them have ended, each within its own time limits.
     ///
     /// What has been accepted for sending is sent. Handlers that still wait are dropped, and their callers are told that
-    /// their call is lost.
+    /// their call is lost: [`shutdown`](Self::shutdown) waits for them.
     pub fn stop(&self) {
         self.stop_with(CloseCode::GOING_AWAY, &CloseInfo::default());
     }
 
+    /// Ends the server without losing a call: it takes no more connections, and drains those that it has, with `GOING_AWAY`.
+    /// Clients hear at once that they should call elsewhere; calls in flight, both ways, are answered, for at most `within`,
+    /// after which the connections are closed. `serve` returns when all of them have ended.
+    ///
+    /// Asked again, the shorter time counts; [`stop`](Self::stop) ends the wait.
+    ///
+    /// ```no_run
+    /// # use core::time::Duration;
+    /// # use proto_core::endpoint::ServerHandle;
+    /// # async fn example(handle: ServerHandle, serving: impl Future<Output = ()>) {
+    /// handle.shutdown(Duration::from_secs(30));
+    /// serving.await;
+    /// # }
+    /// ```
+    pub fn shutdown(&self, within: Duration) {
+        let (code, info) = (CloseCode::GOING_AWAY, CloseInfo::default());
+        self.0.stop(&Stop { code, info, drain: Some(within) });
+    }
+
     /// Ends the server like [`stop`](Self::stop), and tells its peers this.
     pub fn stop_with(&self, code: CloseCode, info: &CloseInfo) {
-        self.0.stop(code, info);
+        self.0.stop(&Stop { code, info: info.clone(), drain: None });
     }
 }
 

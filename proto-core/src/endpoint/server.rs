@@ -12,7 +12,7 @@ use std::io;
 use super::accept::AcceptBackoff;
 use super::address::Address;
 use super::error::{AddressAction, AddressError, BindError};
-use super::registry::{Membership, Registry, ServerHandle};
+use super::registry::{Membership, Registry, ServerHandle, Stop};
 use super::runtime::{Listener, Runtime, Spawn};
 use crate::config::{Config, SharedConfig};
 use crate::connection::Role;
@@ -193,7 +193,10 @@ struct StopOnDrop(Arc<Registry>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.stop(CloseCode::GOING_AWAY, &CloseInfo::default());
+        if !self.0.is_stopping() {
+            let (code, info) = (CloseCode::GOING_AWAY, CloseInfo::default());
+            self.0.stop(&Stop { code, info, drain: None });
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::handler::Reply;
 use super::shared::{CallResult, Shared, Wakers};
 use crate::error::{Refusal, Refused};
 use crate::event::{Message, Timeout};
-use crate::wire::{ExtensionFields, Extensions};
+use crate::wire::{ExtensionFields, Extensions, Lane};
 
 /// A call: from [`Peer::call`]. Nothing is sent before it is polled for the first time.
 ///
@@ -23,8 +23,8 @@ use crate::wire::{ExtensionFields, Extensions};
 /// it waits in line behind the calls that came before it; that time counts for its deadline.
 ///
 /// # Cancel safety
-/// Dropping it gives the call up: a request that still waits is deleted, one that has been sent runs on at the peer
-/// and its reply is dropped. Nothing else on the connection is disturbed.
+/// Dropping it gives the call up: a request that still waits is deleted; of one that has been sent the peer is told that
+/// nobody waits for it, so that it can stop the work. Nothing else on the connection is disturbed.
 #[must_use = "a call does nothing unless it is awaited"]
 pub struct Call {
     peer: Arc<Shared>,
@@ -62,6 +62,14 @@ impl Call {
         self
     }
 
+    /// Is as urgent as this lane, and so is the reply. Default [`Lane::Normal`]. Order is kept among the calls of one lane.
+    pub fn lane(mut self, lane: Lane) -> Self {
+        if let Stage::New(Ok(message)) = &mut self.stage {
+            message.lane = lane;
+        }
+        self
+    }
+
     /// Does not wait in line: see [`Peer::try_call`].
     pub fn or_refuse(mut self) -> Self {
         self.in_line = false;
@@ -88,7 +96,9 @@ impl Call {
         let ticket = self.peer.tickets.fetch_add(1, Ordering::Relaxed);
         let entered = self.peer.with(|state, now, _| {
             let deadline = timeout.resolve(state.connection.config().call_timeout).map(|after| now + after);
-            let refused = if state.callers.is_line() {
+            let refused = if state.connection.is_draining() {
+                Refused { refusal: Refusal::Draining, message }
+            } else if state.callers.is_line() {
                 Refused { refusal: Refusal::Full, message }
             } else {
                 match state.connection.call(now, message, timeout) {
@@ -149,7 +159,6 @@ impl Drop for Call {
         if let Stage::Under(key) = self.stage {
             let left = self.peer.with(|state, now, _| {
                 let (call, left) = state.callers.leave(key);
-                state.count_replies();
                 if let Some(call) = call {
                     state.connection.cancel(now, call);
                 }

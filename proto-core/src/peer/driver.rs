@@ -155,8 +155,12 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             }
             Event::Request { id, deadline, message } => {
                 let request = Request::new(message, deadline);
-                match catch_unwind(AssertUnwindSafe(|| handler.request(peer.clone(), request))) {
-                    Ok(future) => work.start_request(cx, id, future),
+                let start = || {
+                    let runs_to_end = handler.runs_to_end(&request);
+                    (handler.request(peer.clone(), request), runs_to_end)
+                };
+                match catch_unwind(AssertUnwindSafe(start)) {
+                    Ok((future, runs_to_end)) => work.start_request(cx, id, future, runs_to_end),
                     Err(_) => Some(Done::Replied(id, Err(StatusCode::HANDLER_FAILED.into()))),
                 }
             }
@@ -177,7 +181,8 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 self.was_open = true;
                 None
             }
-            Event::Closed(_) | Event::Ended { .. } | Event::Writable => None,
+            Event::Cancelled(id) => work.cancel(id),
+            Event::Closed(_) | Event::Draining(_) | Event::Ended { .. } | Event::Writable => None,
         }
     }
 

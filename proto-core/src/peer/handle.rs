@@ -7,6 +7,7 @@ use core::future::Future;
 use core::net::SocketAddr;
 use core::sync::atomic::AtomicU64;
 use core::task::Poll;
+use core::time::Duration;
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -133,6 +134,14 @@ impl Peer {
         self.0.with(|state, now, _| state.connection.close(now, code, info));
     }
 
+    /// Brings the connection to its end without losing a call: no further ones are accepted, on both sides, those in flight are
+    /// served, then both sides close. What is left after `within` is cut off. Returns at once; [`closed`](Self::closed) waits.
+    ///
+    /// Pushes are still accepted meanwhile.
+    pub fn drain(&self, code: CloseCode, info: CloseInfo, within: Duration) {
+        self.0.with(|state, now, _| state.connection.drain(now, code, info, within));
+    }
+
     /// Ends the connection at once; what was waiting is lost.
     pub fn abort(&self, code: CloseCode) {
         self.0.with(|state, now, _| state.connection.abort(now, code));
@@ -156,7 +165,18 @@ impl Peer {
     pub fn opened(&self) -> impl Future<Output = Result<(), CloseReason>> + Send + 'static {
         self.watch(|connection| match connection.close_reason() {
             Some(reason) => Some(Err(reason.clone())),
-            None => connection.is_open().then_some(Ok(())),
+            None => connection.is_running().then_some(Ok(())),
+        })
+    }
+
+    /// Waits until the connection takes no further calls, because it [drains](Self::drain), is ending or has ended. Whoever
+    /// goes on calling does so on another connection.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub fn draining(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.watch(|connection| {
+            (connection.is_draining() || connection.close_reason().is_some()).then_some(())
         })
     }
 
@@ -176,6 +196,11 @@ impl Peer {
     /// Whether calls and pushes are accepted: the handshake is over and nothing has begun to end.
     pub fn is_open(&self) -> bool {
         self.0.lock().connection.is_open()
+    }
+
+    /// Whether the connection is coming to its end, and takes no further calls.
+    pub fn is_draining(&self) -> bool {
+        self.0.lock().connection.is_draining()
     }
 
     /// Why the connection ended, or is ending; `None` while it is not.

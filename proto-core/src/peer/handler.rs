@@ -14,7 +14,7 @@ use super::handle::Peer;
 use crate::error::CloseReason;
 use crate::event::{Brief, Message, Route, debug_message};
 use crate::time::Instant;
-use crate::wire::{CloseCode, CloseInfo, Extensions, Hello, StatusCode};
+use crate::wire::{CloseCode, CloseInfo, Extensions, Hello, Lane, StatusCode};
 
 /// Answers what the peer asks, and hears what it says.
 ///
@@ -36,9 +36,17 @@ pub trait Handler: 'static {
     /// What [`open`](Self::open) returns.
     type Open: Future<Output = Result<(), Refuse>> + 'static;
 
-    /// Answers a call. The future is dropped if the connection ends first; it is not dropped when the caller's deadline
-    /// passes ([`Request::time_left`] says how far that is).
+    /// Answers a call. The future is dropped if the connection ends first, and if the caller gives the call up, which it does
+    /// when it stops waiting and when its deadline passes ([`runs_to_end`](Self::runs_to_end) chooses otherwise).
+    /// [`Request::time_left`] says how far the deadline is.
     fn request(&self, peer: Peer, request: Request) -> Self::Request;
+
+    /// Whether this call is run to its end even if its caller gives it up meanwhile: for work that must not stop half way.
+    /// Asked before [`request`](Self::request). Default: it is not, its future is dropped.
+    fn runs_to_end(&self, request: &Request) -> bool {
+        let _ = request;
+        false
+    }
 
     /// Takes a push. The peer's credit returns when the future ends. A future that still waits when the connection ends is
     /// dropped: what must not be lost is handed on before it waits.
@@ -60,6 +68,8 @@ pub trait Handler: 'static {
 pub struct Request {
     /// When the caller stops waiting, by the clock of its connection ([`Peer::now`]); `None` means never.
     pub deadline: Option<Instant>,
+    /// How urgent it is to the caller; the reply is as urgent.
+    pub lane: Lane,
     /// What else the caller says.
     pub extensions: Extensions,
     /// The body.
@@ -70,8 +80,8 @@ pub struct Request {
 impl Request {
     /// A call as it comes in: for tests of handlers.
     pub fn new(message: Message, deadline: Option<Instant>) -> Self {
-        let Message { number, extensions, body } = message;
-        Self { deadline, extensions, body, number }
+        let Message { number, lane, extensions, body } = message;
+        Self { deadline, lane, extensions, body, number }
     }
 
     /// How long the caller will still wait; `None` means for ever. The connection that the call came on knows the time.
@@ -100,6 +110,8 @@ impl fmt::Debug for Request {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Push {
+    /// How urgent it is to the sender.
+    pub lane: Lane,
     /// What else the sender says.
     pub extensions: Extensions,
     /// The body.
@@ -110,8 +122,8 @@ pub struct Push {
 impl Push {
     /// A push as it comes in: for tests of handlers.
     pub fn new(message: Message) -> Self {
-        let Message { number, extensions, body } = message;
-        Self { extensions, body, number }
+        let Message { number, lane, extensions, body } = message;
+        Self { lane, extensions, body, number }
     }
 
     /// Where it goes.
@@ -222,6 +234,11 @@ pub struct Handlers<R = NoHandler, P = NoHandler, O = NoHandler, C = NoHandler> 
     push: P,
     open: O,
     close: C,
+    runs_to_end: fn(&Request) -> bool,
+}
+
+const fn never(_: &Request) -> bool {
+    false
 }
 
 /// A handler that answers calls with this closure.
@@ -259,7 +276,7 @@ where
     F: Fn(Peer, Request) -> T + 'static,
     T: Future<Output = Result<Reply, Status>> + 'static,
 {
-    Handlers { request, push: NoHandler, open: NoHandler, close: NoHandler }
+    Handlers { request, push: NoHandler, open: NoHandler, close: NoHandler, runs_to_end: never }
 }
 
 /// A handler that takes pushes with this closure.
@@ -268,7 +285,7 @@ where
     F: Fn(Peer, Push) -> T + 'static,
     T: Future<Output = ()> + 'static,
 {
-    Handlers { request: NoHandler, push, open: NoHandler, close: NoHandler }
+    Handlers { request: NoHandler, push, open: NoHandler, close: NoHandler, runs_to_end: never }
 }
 
 impl<R, P, O, C> Handlers<R, P, O, C> {
@@ -278,8 +295,8 @@ impl<R, P, O, C> Handlers<R, P, O, C> {
         F: Fn(Peer, Request) -> T + 'static,
         T: Future<Output = Result<Reply, Status>> + 'static,
     {
-        let Self { push, open, close, .. } = self;
-        Handlers { request, push, open, close }
+        let Self { push, open, close, runs_to_end, .. } = self;
+        Handlers { request, push, open, close, runs_to_end }
     }
 
     /// Takes pushes with this closure.
@@ -288,8 +305,21 @@ impl<R, P, O, C> Handlers<R, P, O, C> {
         F: Fn(Peer, Push) -> T + 'static,
         T: Future<Output = ()> + 'static,
     {
-        let Self { request, open, close, .. } = self;
-        Handlers { request, push, open, close }
+        let Self { request, open, close, runs_to_end, .. } = self;
+        Handlers { request, push, open, close, runs_to_end }
+    }
+
+    /// Says which calls are run to their end even if their caller gives them up; see [`Handler::runs_to_end`].
+    ///
+    /// ```
+    /// # use proto_core::Route;
+    /// # use proto_core::peer::on_request;
+    /// # let pay = |_peer, _request| async { Ok("done".into()) };
+    /// let handler = on_request(pay).run_to_end(|request| request.route() == Route::Name("pay"));
+    /// ```
+    pub fn run_to_end(mut self, which: fn(&Request) -> bool) -> Self {
+        self.runs_to_end = which;
+        self
     }
 
     /// Decides with this closure who is let in.
@@ -298,8 +328,8 @@ impl<R, P, O, C> Handlers<R, P, O, C> {
         F: Fn(Peer, Hello) -> T + 'static,
         T: Future<Output = Result<(), Refuse>> + 'static,
     {
-        let Self { request, push, close, .. } = self;
-        Handlers { request, push, open, close }
+        let Self { request, push, close, runs_to_end, .. } = self;
+        Handlers { request, push, open, close, runs_to_end }
     }
 
     /// Hears with this closure that a connection has ended.
@@ -307,8 +337,8 @@ impl<R, P, O, C> Handlers<R, P, O, C> {
     where
         F: Fn(&Peer, &CloseReason) + 'static,
     {
-        let Self { request, push, open, .. } = self;
-        Handlers { request, push, open, close }
+        let Self { request, push, open, runs_to_end, .. } = self;
+        Handlers { request, push, open, close, runs_to_end }
     }
 }
 
@@ -319,6 +349,10 @@ impl<R: OnRequest, P: OnPush, O: OnOpen, C: OnClose> Handler for Handlers<R, P, 
 
     fn request(&self, peer: Peer, request: Request) -> Self::Request {
         self.request.on_request(peer, request)
+    }
+
+    fn runs_to_end(&self, request: &Request) -> bool {
+        (self.runs_to_end)(request)
     }
 
     fn push(&self, peer: Peer, push: Push) -> Self::Push {

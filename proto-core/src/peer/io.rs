@@ -19,6 +19,18 @@ pub trait Io {
     /// If the stream broke.
     fn poll_read(&mut self, cx: &mut Context<'_>, sink: &mut dyn FnMut(&mut [u8])) -> Poll<Result<usize>>;
 
+    /// Reads once into this memory, for large bodies that need not be copied; `None` (default) if the transport cannot, and
+    /// then [`poll_read`](Self::poll_read) is asked. `Ready(Ok(0))` is the end of the stream.
+    ///
+    /// The connection is locked meanwhile: an implementation must not use the connection's handles.
+    ///
+    /// # Errors
+    /// If the stream broke.
+    fn poll_read_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Option<Poll<Result<usize>>> {
+        let _ = (cx, into);
+        None
+    }
+
     /// Writes some of these chunks, in order, and says how many bytes. An implementation that cannot write several at
     /// once may write the first only.
     ///

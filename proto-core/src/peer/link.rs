@@ -43,15 +43,17 @@ impl<I: Io> Link<I> {
 
     /// Reads once. Says whether anything came.
     pub(super) fn read(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
-        let wants_read = shared.lock().connection.wants_read();
         let mut lent = false;
-        let polled = if wants_read {
+        let polled = if !shared.lock().connection.wants_read() {
+            Poll::Pending
+        } else if let Some(polled) = self.read_body(shared, cx) {
+            lent = matches!(polled, Poll::Ready(Ok(1..)));
+            polled
+        } else {
             self.io.poll_read(cx, &mut |bytes| {
                 lent = true;
                 shared.lock().connection.handle_input(shared.clock.now(), bytes);
             })
-        } else {
-            Poll::Pending
         };
         self.read_blocked = polled.is_pending();
         let now = shared.clock.now();
@@ -71,6 +73,16 @@ impl<I: Io> Link<I> {
             }
         }
         !self.read_blocked
+    }
+
+    /// Reads the rest of a large body straight into its own memory, if one is arriving and the transport can.
+    fn read_body(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
+        let mut state = shared.lock();
+        let polled = self.io.poll_read_into(cx, state.connection.body_space()?)?;
+        if let Poll::Ready(Ok(n)) = polled {
+            state.connection.commit_body(shared.clock.now(), n);
+        }
+        Some(polled)
     }
 
     /// Writes until there is nothing left or the transport takes no more. Says whether anything was written.

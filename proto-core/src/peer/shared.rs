@@ -49,6 +49,7 @@ impl Shared {
         let result = {
             let mut state = self.lock();
             let result = change(&mut state, now, &mut wakers);
+            state.tell_connection(now);
             wakers.extend(state.driver.take());
             result
         };
@@ -92,7 +93,7 @@ impl State {
                     self.callers.end(call, result, wakers);
                 }
                 Event::Writable => room = true,
-                Event::Open(_) => {
+                Event::Open(_) | Event::Draining(_) => {
                     room = true;
                     inbox.push_back(event);
                 }
@@ -103,16 +104,24 @@ impl State {
             // Nobody waits for room that will never be.
             room = true;
         }
-        self.count_replies();
+        self.tell_connection(now);
         if self.callers.take_moved_up() || room || self.connection.is_closed() {
             self.admit_queue(now, wakers);
             wakers.extend(self.watchers.take_all());
+            self.tell_connection(now);
         }
     }
 
     /// A reply that its caller has not taken still counts against the limit, so that not taking replies has an end.
     pub(super) const fn count_replies(&mut self) {
         self.connection.hold_replies(self.callers.reply_bytes());
+    }
+
+    /// Tells the connection of callers that it cannot know of. A call that stands in line was accepted as far as its caller
+    /// knows, so a drain must not lose it.
+    fn tell_connection(&mut self, now: Instant) {
+        self.count_replies();
+        self.connection.hold_calls(now, self.callers.is_line());
     }
 
     /// Lets callers in, first in line first, as long as the connection accepts their calls.
@@ -152,6 +161,7 @@ impl State {
     pub(super) fn handle_timeout(&mut self, now: Instant, wakers: &mut Wakers) {
         self.connection.handle_timeout(now);
         self.callers.time_out(now, wakers);
+        self.tell_connection(now);
     }
 
     /// Nobody drives the connection any more: whoever waits is told so.

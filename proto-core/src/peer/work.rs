@@ -1,13 +1,14 @@
 //! Handlers at work.
 //!
 //! A handler's future is polled for the first time where it was made. If it is ready then, its box serves the next one;
-//! only one that waits joins the set of those that are woken one by one.
+//! only one that waits joins the set of those that are woken one by one. There it is found again when its caller gives the
+//! call up: looking through the set costs a cancelled call something, and all others nothing.
 
 use alloc::boxed::Box;
 use core::future::Future;
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use std::panic::catch_unwind;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -15,7 +16,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use super::error::Status;
 use super::handler::{Handler, Refuse, Reply};
 use crate::event::{PushToken, RequestId};
-use crate::wire::{CloseCode, StatusCode};
+use crate::wire::{CloseCode, Sequence, StatusCode};
 
 /// What a handler's future came to.
 #[derive(Debug)]
@@ -36,9 +37,18 @@ pub(super) struct Work<H: Handler> {
 type Place<F> = Pin<Box<Option<F>>>;
 
 enum Task<H: Handler> {
-    Request(Option<RequestId>, Place<H::Request>),
+    Request(RequestTask<H>),
     Push(Option<PushToken>, Place<H::Push>),
     Open(Place<H::Open>),
+}
+
+struct RequestTask<H: Handler> {
+    /// Whom to answer, until that has been done.
+    id: Option<RequestId>,
+    place: Place<H::Request>,
+    runs_to_end: bool,
+    /// Of this task, once it waits.
+    waker: Option<Waker>,
 }
 
 impl<H: Handler> Work<H> {
@@ -51,9 +61,32 @@ impl<H: Handler> Work<H> {
         cx: &mut Context<'_>,
         id: RequestId,
         future: H::Request,
+        runs_to_end: bool,
     ) -> Option<Done> {
         let place = settle(self.spare_request.take(), future);
-        self.start(cx, Task::Request(Some(id), place))
+        self.start(cx, Task::Request(RequestTask { id: Some(id), place, runs_to_end, waker: None }))
+    }
+
+    /// The caller of a request has given it up: drops its handler, unless that is to run to its end.
+    pub(super) fn cancel(&mut self, id: Sequence) -> Option<Done> {
+        let tasks = self.waiting.iter_mut().flat_map(FuturesUnordered::iter_mut);
+        let mut requests = tasks.filter_map(|task| match task {
+            Task::Request(request) => Some(request),
+            Task::Push(..) | Task::Open(_) => None,
+        });
+        let task = requests.find(|task| task.id.as_ref().map(RequestId::sequence) == Some(id))?;
+        if task.runs_to_end {
+            return None;
+        }
+        // Polled once more, the task finds that it is over, and leaves the set.
+        let id = task.id.take()?;
+        let place = &mut task.place;
+        let dropped = catch_unwind(AssertUnwindSafe(|| place.set(None)));
+        if let Some(waker) = task.waker.take() {
+            waker.wake();
+        }
+        let status = if dropped.is_ok() { StatusCode::CANCELLED } else { StatusCode::HANDLER_FAILED };
+        Some(Done::Replied(id, Err(status.into())))
     }
 
     pub(super) fn start_push(
@@ -72,14 +105,13 @@ impl<H: Handler> Work<H> {
 
     /// The next handler that has ended.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<Done> {
-        let waiting = self.waiting.as_mut()?;
-        match waiting.poll_next_unpin(cx) {
-            Poll::Ready(Some(done)) => Some(done),
-            Poll::Ready(None) => {
-                self.waiting = None;
-                None
+        loop {
+            match self.waiting.as_mut()?.poll_next_unpin(cx) {
+                Poll::Ready(Some(Some(done))) => return Some(done),
+                Poll::Ready(Some(None)) => {}
+                Poll::Ready(None) => self.waiting = None,
+                Poll::Pending => return None,
             }
-            Poll::Pending => None,
         }
     }
 
@@ -93,11 +125,11 @@ impl<H: Handler> Work<H> {
         match Pin::new(&mut task).poll(cx) {
             Poll::Ready(done) => {
                 match task {
-                    Task::Request(_, place) => self.spare_request = Some(place),
+                    Task::Request(RequestTask { place, .. }) => self.spare_request = Some(place),
                     Task::Push(_, place) => self.spare_push = Some(place),
                     Task::Open(_) => {}
                 }
-                Some(done)
+                done
             }
             Poll::Pending => {
                 self.waiting.get_or_insert_with(FuturesUnordered::new).push(task);
@@ -111,26 +143,29 @@ impl<H: Handler> Work<H> {
 impl<H: Handler> Unpin for Task<H> {}
 
 impl<H: Handler> Future for Task<H> {
-    type Output = Done;
+    /// `None` if what it was there for has been done.
+    type Output = Option<Done>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Done>> {
         match &mut *self {
-            Self::Request(id, place) => match poll_place(place, cx) {
-                Poll::Ready(result) => {
+            Self::Request(task) => {
+                if task.id.is_none() {
+                    return Poll::Ready(None);
+                }
+                let polled = poll_place(&mut task.place, cx);
+                if polled.is_pending() && task.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker()))
+                {
+                    task.waker = Some(cx.waker().clone());
+                }
+                polled.map(|result| {
                     let result = result.unwrap_or_else(|Panicked| Err(StatusCode::HANDLER_FAILED.into()));
-                    id.take().map_or(Poll::Pending, |id| Poll::Ready(Done::Replied(id, result)))
-                }
-                Poll::Pending => Poll::Pending,
-            },
-            Self::Push(token, place) => match poll_place(place, cx) {
-                Poll::Ready(_) => {
-                    token.take().map_or(Poll::Pending, |token| Poll::Ready(Done::Released(token)))
-                }
-                Poll::Pending => Poll::Pending,
-            },
+                    task.id.take().map(|id| Done::Replied(id, result))
+                })
+            }
+            Self::Push(token, place) => poll_place(place, cx).map(|_| token.take().map(Done::Released)),
             Self::Open(place) => poll_place(place, cx).map(|result| {
                 let failed = |Panicked| Err(Refuse::new(CloseCode::INTERNAL, "the server failed"));
-                Done::Opened(result.unwrap_or_else(failed))
+                Some(Done::Opened(result.unwrap_or_else(failed)))
             }),
         }
     }

@@ -94,7 +94,8 @@ impl Header {
             SequenceRule::Connection => sequence.is_connection(),
             SequenceRule::Call => sequence.is_call(),
             SequenceRule::Push if flags.contains(Flags::MORE) => sequence.is_call(),
-            SequenceRule::Push => sequence.is_connection(),
+            // The last fragment has an id, a push that is no fragment has none.
+            SequenceRule::Push => sequence.is_call() || sequence.is_connection(),
         };
         if !fitting {
             return Err(ProtocolError::BadSequence { kind, sequence });
@@ -206,7 +207,9 @@ impl Kind {
                 ..control
             },
             Self::Push => Rules { allowed: MESSAGE, sequence: SequenceRule::Push, code: true, ..control },
-            Self::Cancel => Rules { sequence: SequenceRule::Call, length: Some(0), ..control },
+            Self::Cancel => {
+                Rules { allowed: Flags::ORIGIN.0, sequence: SequenceRule::Call, length: Some(0), ..control }
+            }
             Self::Ping => Rules { length: Some(PING_LEN as u32), ..control },
             Self::Pong => Rules { length: Some(PONG_LEN as u32), ..control },
             Self::Credit => Rules { length: Some(CREDIT_LEN as u32), ..control },
@@ -235,7 +238,7 @@ impl Rules {
 enum SequenceRule {
     Connection,
     Call,
-    /// The connection, or an id when the message comes in fragments.
+    /// The connection, or a push id when the message comes in fragments.
     Push,
 }
 
@@ -276,6 +279,12 @@ impl Flags {
     /// Whether all flags of `other` are set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// These flags without those of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// These flags and those of `other`.

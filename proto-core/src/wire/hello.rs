@@ -292,6 +292,9 @@ impl Capabilities {
     /// DRAIN is answered.
     pub const DRAIN: Self = Self(1 << 2);
 
+    /// All that this crate can do.
+    pub const SUPPORTED: Self = Self(0b111);
+
     /// The set with these bits; bits without a meaning are kept and mean nothing.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
@@ -300,6 +303,12 @@ impl Capabilities {
     /// The number on the wire.
     pub const fn bits(self) -> u64 {
         self.0
+    }
+
+    /// This set without what is in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether all of `other` is in this set.

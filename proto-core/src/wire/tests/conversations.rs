@@ -83,6 +83,7 @@ fn config(turns: &[(Role, Vec<u8>)], side: Role) -> SharedConfig {
         request_window: hello.request_window,
         push_window: hello.push_window,
         credentials: hello.credentials,
+        capabilities: hello.capabilities,
         ..Config::default()
     };
     config.share().unwrap()
@@ -120,7 +121,7 @@ impl Replay {
         };
         let extensions = Extensions::new(&block.fields).unwrap();
         let body = payload.get(block.body_at..).unwrap_or_default().to_vec();
-        let message = Message { number: header.code, extensions, body: body.into() };
+        let message = Message { extensions, ..Message::new(header.code, body.to_vec()) };
         let connection = &mut self.connection;
         match header.kind {
             Kind::Welcome => connection.accept(Self::NOW),

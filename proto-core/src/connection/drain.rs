@@ -1,0 +1,201 @@
+//! An orderly end: no further calls, those in flight are served, then CLOSE (PROTOCOL.md §7.2).
+//!
+//! | said | heard | what happens |
+//! |---|---|---|
+//! | – | – | DRAIN goes out, with END if no request waits |
+//! | DRAIN | any | END follows when the last request is committed |
+//! | END | – or DRAIN | requests of the peer are served |
+//! | END | END | CLOSE, once no call is in flight either way |
+//!
+//! The limits on a connection's life that lead here, its age and its idleness, are here too.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::close::{Closing, info_bytes};
+use super::{Connection, State, Timer};
+use crate::error::CloseReason;
+use crate::event::Event;
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::wire::{Capabilities, CloseCode, CloseInfo, Flags, Kind};
+
+/// A connection that comes to its end.
+#[derive(Debug)]
+pub(super) struct Draining {
+    /// Of the first DRAIN, whoever sent it.
+    pub(super) code: CloseCode,
+    pub(super) info: CloseInfo,
+    /// This side wants it, and limits its time.
+    pub(super) own: bool,
+    said: Word,
+    heard: Word,
+}
+
+/// What one side has said about its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Nothing,
+    /// No new ones.
+    Drain,
+    /// The last one has been sent.
+    End,
+}
+
+impl Draining {
+    /// What the words for the peer hold in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        info_bytes(&self.info)
+    }
+}
+
+impl Connection {
+    /// Brings the connection to its end without losing a call: no further calls are accepted, on both sides, those in flight
+    /// are served, and then both sides close with `code`. What is left after `within` is cut off by a close.
+    ///
+    /// [`call`](Self::call) is refused from now on, [`push`](Self::push) is not. Asked again, the shorter time counts; an
+    /// unfinished handshake is ended at once. To a peer that does not know of drains, requests that still come
+    /// are answered with `DRAINING`.
+    pub fn drain(&mut self, now: Instant, code: CloseCode, info: CloseInfo, within: Duration) {
+        self.observe(now);
+        match &mut self.state {
+            State::Handshaking { .. } => return self.close(now, code, info),
+            State::Open => self.start_draining(code, info, true, Word::Nothing),
+            State::Draining(draining) if !draining.own => (draining.own, draining.info) = (true, info),
+            State::Draining(_) => {}
+            State::Closing(_) | State::Closed(_) => return,
+        }
+        self.timers.set_earlier(Timer::Drain, self.now + within);
+        self.pump();
+    }
+
+    /// Says whether calls stand in line for room that the owner of this connection accepted before a drain began: they are
+    /// still taken in while it goes on. For drivers that keep such a line.
+    pub fn hold_calls(&mut self, now: Instant, waiting: bool) {
+        if self.calls_in_line != waiting {
+            self.observe(now);
+            self.calls_in_line = waiting;
+            self.pump();
+        }
+    }
+
+    /// Whether the connection is coming to its end, and takes no further calls.
+    pub const fn is_draining(&self) -> bool {
+        matches!(self.state, State::Draining(_))
+    }
+
+    pub(super) fn is_drain_available(&self) -> bool {
+        let both = [self.limits.capabilities, self.config.capabilities];
+        both.iter().all(|capabilities| capabilities.contains(Capabilities::DRAIN))
+    }
+
+    /// Whether the peer may still send this.
+    pub(super) fn may_hear(&self, kind: Kind, flags: Flags) -> bool {
+        match (&self.state, kind) {
+            (State::Draining(draining), Kind::Request) => draining.heard != Word::End,
+            (State::Draining(draining), Kind::Drain) => match draining.heard {
+                Word::Nothing => true,
+                Word::Drain => flags.contains(Flags::END),
+                Word::End => false,
+            },
+            _ => true,
+        }
+    }
+
+    pub(super) fn receive_drain(&mut self, code: CloseCode, flags: Flags) {
+        let word = if flags.contains(Flags::END) { Word::End } else { Word::Drain };
+        match &mut self.state {
+            State::Open => {
+                self.start_draining(code, CloseInfo::default(), false, word);
+                self.events.push(Event::Draining(code), 0);
+            }
+            State::Draining(draining) => draining.heard = word,
+            State::Handshaking { .. } | State::Closing(_) | State::Closed(_) => {}
+        }
+    }
+
+    /// Sends what is to be said next about the drain.
+    pub(super) fn commit_drain(&mut self) -> bool {
+        let more = self.outbox.has_waiting_requests() || self.calls_in_line;
+        let available = self.is_drain_available();
+        let State::Draining(draining) = &mut self.state else { return false };
+        let next = if more { Word::Drain } else { Word::End };
+        if !available || draining.said == Word::End || draining.said == next {
+            return false;
+        }
+        draining.said = next;
+        let flags = if more { Flags::empty() } else { Flags::END };
+        let code = draining.code.0;
+        self.commit_control(Kind::Drain, flags, code, &[]);
+        true
+    }
+
+    /// Goes on to closing when all that a drain waits for has come. Says whether it did.
+    pub(super) fn finish_drain(&mut self) -> bool {
+        let State::Draining(draining) = &self.state else { return false };
+        let agreed = if self.is_drain_available() {
+            draining.said == Word::End && draining.heard == Word::End
+        } else {
+            draining.own
+        };
+        let quiet = !self.calls_in_line && self.is_quiet();
+        if agreed && quiet {
+            self.end_drain();
+        }
+        agreed && quiet
+    }
+
+    /// The drain is over, or its time is.
+    pub(super) fn end_drain(&mut self) {
+        if let State::Draining(draining) = &mut self.state {
+            let mut closing = Closing::own(draining.code, core::mem::take(&mut draining.info));
+            if !draining.own {
+                closing.reason = CloseReason::Peer(draining.code, None);
+            }
+            self.start_closing(closing);
+        }
+    }
+
+    /// When the connection was opened: its life has limits.
+    pub(super) fn limit_life(&mut self) {
+        let seed = self.liveness.as_ref().map_or(0, |liveness| liveness.seed);
+        if let Some(age) = self.config.max_age {
+            // From 0.9 to 1.1 of it.
+            let permille = 900 + Rng::new(seed).below(201) as u32;
+            self.timers.set(Timer::Age, self.now, age / 1000 * permille);
+        }
+        if let Some(idle) = self.config.idle_timeout {
+            self.timers.set(Timer::Idle, self.now, idle);
+        }
+    }
+
+    /// The connection may have been idle for too long.
+    pub(super) fn check_idle(&mut self) {
+        let (Some(idle), Some(liveness)) = (self.config.idle_timeout, &self.liveness) else { return };
+        let since = if self.is_quiet() { liveness.last_message } else { self.now };
+        if since + idle <= self.now {
+            self.drain_by_limit(CloseCode::IDLE);
+        } else {
+            self.timers.set(Timer::Idle, since, idle);
+        }
+    }
+
+    pub(super) fn drain_by_limit(&mut self, code: CloseCode) {
+        if self.is_open() {
+            self.events.push(Event::Draining(code), 0);
+            let (now, within) = (self.now, self.config.drain_timeout);
+            self.drain(now, code, CloseInfo::default(), within);
+        }
+    }
+
+    /// Whether no call is in flight, and no push is being dealt with.
+    fn is_quiet(&self) -> bool {
+        self.calls.in_flight() == 0 && self.requests.open() == 0 && self.push_window.outstanding() == 0
+    }
+
+    fn start_draining(&mut self, code: CloseCode, info: CloseInfo, own: bool, heard: Word) {
+        self.state = State::Draining(Box::new(Draining { code, info, own, said: Word::Nothing, heard }));
+        self.timers.clear(Timer::Idle);
+        self.timers.clear(Timer::Age);
+    }
+}
