@@ -85,10 +85,10 @@ pub use proto_core::peer::{
     Call, CallError, Clock, Handler, Handlers, NoHandler, Peer, Push, Refuse, Reply, Request, Status,
     on_push, on_request,
 };
-pub use proto_core::wire::{ExtensionFields, Extensions, Hello};
+pub use proto_core::wire::{ExtensionFields, Extensions, Hello, Lane};
 pub use proto_core::{
     CloseCode, CloseInfo, CloseReason, Config, ConfigError, Delivery, HeartbeatConfig, Limit, Message,
-    ProtocolError, Refusal, Refused, RoundTrip, Route, StatusCode, TransportError,
+    ProgressConfig, ProtocolError, Refusal, Refused, RoundTrip, Route, StatusCode, TransportError,
 };
 
 pub use self::stream::{Sleep, Stream};

@@ -48,6 +48,17 @@ impl Io for Stream {
         }
     }
 
+    fn poll_read_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Option<Poll<io::Result<usize>>> {
+        let mut read = || loop {
+            ready!(self.0.poll_read_ready(cx))?;
+            match self.0.try_read(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        };
+        Some(read())
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write_vectored(cx, chunks)
     }

@@ -11,9 +11,9 @@
 //!
 //! ```
 //! use conformance::{Action, Scenario, World};
-//! use proto_core::Role;
+//! use proto_core::{Lane, Role};
 //!
-//! let call = Action::Call { size: 100, metadata: 0, timeout: None };
+//! let call = Action::Call { size: 100, metadata: 0, timeout: None, lane: Lane::Normal };
 //! let scenario = Scenario { script: vec![(Role::Dialer, call)], ..Scenario::default() };
 //! let trace = World::play(&scenario);
 //! assert_eq!(trace.check(), Ok(()));
@@ -34,7 +34,7 @@ pub use world::World;
 use std::cell::Cell;
 
 use proptest::test_runner::{Config, FileFailurePersistence};
-use proto_core::Role;
+use proto_core::{Lane, Role};
 
 /// How a property is tested: on so many cases, or on as many as `PROPTEST_CASES` says.
 ///
@@ -74,6 +74,9 @@ impl Met {
 
 /// Both roles, the dialer first.
 pub const BOTH: [Role; 2] = [Role::Dialer, Role::Acceptor];
+
+/// All lanes.
+pub const LANES: [Lane; 3] = [Lane::High, Lane::Normal, Lane::Bulk];
 
 /// The other side.
 pub const fn other(role: Role) -> Role {

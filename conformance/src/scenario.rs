@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proto_core::simulation::{PairConfig, PipeConfig, WriterKind};
-use proto_core::{Config, Instant, Role, SharedConfig};
+use proto_core::wire::Capabilities;
+use proto_core::{Config, Instant, Lane, Role, SharedConfig};
 
 /// One thing that an application does, or that happens around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Action {
         metadata: usize,
         /// How long it waits; `None` is for ever.
         timeout: Option<Duration>,
+        /// How urgent it is.
+        lane: Lane,
     },
     /// It pushes, likewise.
     Push {
@@ -27,6 +30,8 @@ pub enum Action {
         size: usize,
         /// Bytes of metadata.
         metadata: usize,
+        /// How urgent it is.
+        lane: Lane,
     },
     /// It replies to one of the requests that it has.
     Reply {
@@ -49,6 +54,8 @@ pub enum Action {
     Accept,
     /// It takes so many events.
     Poll(usize),
+    /// It brings its connection to an end, for at most so long.
+    Drain(Duration),
     /// It closes.
     Close,
     /// It ends its connection at once.
@@ -112,16 +119,21 @@ pub fn pairs() -> impl Strategy<Value = PairConfig> {
 
 /// A configuration with small limits. Its times are long, so that only what a scenario times out does.
 pub fn configs() -> impl Strategy<Value = SharedConfig> {
-    let message = prop_oneof![Just(1024u32), 1024..4000u32];
+    let message = prop_oneof![2 => Just(1024u32), 4 => 1024..4000u32, 4 => 5000..20_000u32];
+    let capabilities =
+        prop_oneof![3 => Just(Capabilities::SUPPORTED), 1 => (0..8u64).prop_map(Capabilities::from_bits)];
     let slots = prop_oneof![Just(1u32), 2..10u32, Just(1024u32)];
     let window = prop_oneof![Just(0u64), 0..5000u64, Just(1u64 << 20)];
     let outbox = prop_oneof![Just(0usize), 0..10_000usize];
     let commit = prop_oneof![Just(1usize), 1..500usize, Just(128usize << 10)];
-    (message, slots, window.clone(), window, outbox, commit).prop_map(
-        |(max_message, call_slots, requests, pushes, outbox_limit, commit_limit)| {
+    (message, slots, window.clone(), window, outbox, commit, capabilities).prop_map(
+        |(max_message, call_slots, requests, pushes, outbox_limit, commit_limit, capabilities)| {
             let hour = Duration::from_secs(3600);
             let config = Config {
-                max_frame: max_message.max(4096),
+                max_frame: 4096,
+                capabilities,
+                heartbeat: None,
+                progress: None,
                 max_message,
                 call_slots,
                 request_window: 64 + u64::from(max_message) + requests,
@@ -159,7 +171,7 @@ pub fn pipes() -> impl Strategy<Value = PipeConfig> {
 
 /// Sizes of bodies: mostly small, sometimes near the smallest maximum or beyond it.
 pub fn sizes() -> impl Strategy<Value = usize> {
-    prop_oneof![4 => 0..64usize, 2 => 64..1100usize, 1 => 1000..5000usize]
+    prop_oneof![8 => 0..64usize, 4 => 64..1100usize, 2 => 1000..5000usize, 1 => 4000..20_000usize]
 }
 
 /// All that can happen.
@@ -170,11 +182,9 @@ pub fn actions() -> impl Strategy<Value = Action> {
         Just(Some(Duration::ZERO)),
         (1..2000u64).prop_map(|millis| Some(Duration::from_millis(millis)))
     ];
-    let call = (sizes(), metadata(), timeout).prop_map(|(size, metadata, timeout)| Action::Call {
-        size,
-        metadata,
-        timeout,
-    });
+    let call = (sizes(), metadata(), timeout, lanes())
+        .prop_map(|(size, metadata, timeout, lane)| Action::Call { size, metadata, timeout, lane });
+    let drain = (0..5000u64).prop_map(|millis| Action::Drain(Duration::from_millis(millis)));
     prop_oneof![
         8 => call,
         20 => patient_actions(),
@@ -182,18 +192,27 @@ pub fn actions() -> impl Strategy<Value = Action> {
         1 => (which, sizes()).prop_map(|(which, size)| Action::Reply { which, size }),
         1 => Just(Action::Accept),
         1 => (0..3000usize).prop_map(Action::Begin),
-        1 => prop_oneof![2 => Just(Action::Close), 1 => Just(Action::Abort)],
+        1 => prop_oneof![2 => Just(Action::Close), 1 => Just(Action::Abort), 2 => drain],
     ]
 }
 
 /// All that can happen without a race between what the peers want.
 pub fn patient_actions() -> impl Strategy<Value = Action> {
     let which = any::<prop::sample::Index>().prop_map(|index| index.index(1 << 20));
-    let call =
-        (sizes(), metadata()).prop_map(|(size, metadata)| Action::Call { size, metadata, timeout: None });
+    let call = (sizes(), metadata(), lanes()).prop_map(|(size, metadata, lane)| Action::Call {
+        size,
+        metadata,
+        timeout: None,
+        lane,
+    });
+    let push = (sizes(), metadata(), lanes()).prop_map(|(size, metadata, lane)| Action::Push {
+        size,
+        metadata,
+        lane,
+    });
     prop_oneof![
         5 => call,
-        4 => (sizes(), metadata()).prop_map(|(size, metadata)| Action::Push { size, metadata }),
+        4 => push,
         3 => (which.clone(), 0..1000usize).prop_map(|(which, size)| Action::Reply { which, size }),
         2 => which.prop_map(|which| Action::Release { which }),
         3 => (1..20usize).prop_map(Action::Poll),
@@ -201,6 +220,11 @@ pub fn patient_actions() -> impl Strategy<Value = Action> {
         4 => (1..100usize).prop_map(Action::Step),
         2 => (0..500u64).prop_map(|millis| Action::Wait(Duration::from_millis(millis))),
     ]
+}
+
+/// How urgent messages are.
+pub fn lanes() -> impl Strategy<Value = Lane> {
+    prop_oneof![3 => Just(Lane::Normal), 1 => Just(Lane::High), 1 => Just(Lane::Bulk)]
 }
 
 fn metadata() -> impl Strategy<Value = usize> {

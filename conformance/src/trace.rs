@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use proto_core::wire::StatusCode;
-use proto_core::{CloseReason, Delivery, Instant, Refusal, Role};
+use proto_core::{CloseCode, CloseReason, Delivery, Instant, Lane, Refusal, Role};
 
 use crate::label::Label;
-use crate::{BOTH, other};
+use crate::{BOTH, LANES, other};
 
 /// One thing that a side did or observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,14 +22,20 @@ pub enum Entry {
     Cancelled(u32, Option<Delivery>),
     /// It replied to this call of the peer.
     Replied(u32, Result<(), Refusal>),
+    /// It began to bring its connection to an end.
+    Draining,
     /// It closed.
     Closing,
+    /// The peer, or a limit, began to bring the connection to an end.
+    Drained(CloseCode),
+    /// The peer gave up a call that it is answering.
+    GivenUp(u32),
     /// Its handshake is over.
     Opened,
     /// The peer called.
-    Requested(Label),
+    Requested(Label, Lane),
     /// The peer pushed.
-    Received(Label),
+    Received(Label, Lane),
     /// A call ended with a reply. The label is that of its body, if it has one.
     Answered(u32, StatusCode, Option<Label>),
     /// A call ended since too many replies waited.
@@ -77,6 +83,7 @@ impl Entry {
                 | Self::Refused(..)
                 | Self::Cancelled(..)
                 | Self::Replied(..)
+                | Self::Draining
                 | Self::Closing
         )
     }
@@ -115,17 +122,23 @@ impl Side {
         self.entries().filter_map(|entry| Some((entry.ended()?, entry))).collect()
     }
 
-    /// The numbers of the peer's calls and of its pushes, in the order in which they came.
+    /// The numbers of the peer's calls and of its pushes, lane by lane, in the order in which they came.
     pub fn received(&self) -> (Vec<u32>, Vec<u32>) {
         let (mut calls, mut pushes) = (Vec::new(), Vec::new());
-        for entry in self.entries() {
-            match entry {
-                Entry::Requested(label) => calls.push(label.number),
-                Entry::Received(label) => pushes.push(label.number),
-                _ => {}
+        for lane in LANES {
+            for entry in self.entries() {
+                match entry {
+                    Entry::Requested(label, own) if *own == lane => calls.push(label.number),
+                    Entry::Received(label, own) if *own == lane => pushes.push(label.number),
+                    _ => {}
+                }
             }
         }
         (calls, pushes)
+    }
+
+    fn numbers_in_order(&self, of: impl Fn(&Entry) -> Option<u32>) -> Vec<u32> {
+        self.entries().filter_map(of).collect()
     }
 
     fn numbers(&self, of: impl Fn(&Entry) -> Option<u32>) -> BTreeSet<u32> {
@@ -272,6 +285,10 @@ impl Trace {
             let Entry::Answered(number, status, body) = entry else { continue };
             let crossed = body.is_some_and(|label| label != Label { from: role, number: *number });
             promise!(!crossed, "call {number} of the {role:?} got the reply of another call: {body:?}");
+            promise!(
+                *status != StatusCode::CANCELLED,
+                "call {number} of the {role:?} was answered as cancelled, and its caller waited for it"
+            );
             let success = *status == StatusCode::OK;
             promise!(
                 !success || (body.is_some() && replied.contains(number)),
@@ -281,15 +298,31 @@ impl Trace {
         Ok(())
     }
 
-    /// Requests arrive in order and once; so do pushes.
+    /// Requests of one lane arrive in order and once; so do pushes.
     fn check_order(&self, role: Role) -> Result<(), Violation> {
         let sender = self.side(other(role));
-        let (calls, pushes) = self.side(role).received();
-        for (what, numbers) in [("requests", &calls), ("pushes", &pushes)] {
-            promise!(
-                numbers.is_sorted_by(|one, next| one < next),
-                "{what} reached the {role:?} out of order or twice: {numbers:?}"
-            );
+        let (mut calls, mut pushes) = self.side(role).received();
+        for lane in LANES {
+            let requested = self.side(role).numbers_in_order(|entry| match entry {
+                Entry::Requested(label, own) if *own == lane => Some(label.number),
+                _ => None,
+            });
+            let received = self.side(role).numbers_in_order(|entry| match entry {
+                Entry::Received(label, own) if *own == lane => Some(label.number),
+                _ => None,
+            });
+            for (what, numbers) in [("requests", requested), ("pushes", received)] {
+                promise!(
+                    numbers.is_sorted_by(|one, next| one < next),
+                    "{what} reached the {role:?} out of order or twice in lane {lane:?}: {numbers:?}"
+                );
+            }
+        }
+        for (what, numbers) in [("requests", &mut calls), ("pushes", &mut pushes)] {
+            let count = numbers.len();
+            numbers.sort_unstable();
+            numbers.dedup();
+            promise!(numbers.len() == count, "{what} reached the {role:?} twice: {numbers:?}");
         }
         let sent = |entry: &Entry| matches!(entry, Entry::Called(_) | Entry::Pushed(_));
         let known = sender.entries().filter(|entry| sent(entry)).count();

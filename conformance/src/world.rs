@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use proto_core::simulation::{Pair, PairConfig};
-use proto_core::wire::{CloseCode, CloseInfo, Extensions, StatusCode};
-use proto_core::{CallId, Connection, Event, Instant, Outcome, PushToken, Refusal, RequestId, Role, Timeout};
+use proto_core::wire::{CloseCode, CloseInfo, Extensions, Sequence, StatusCode};
+use proto_core::{
+    CallId, Connection, Event, Instant, Lane, Outcome, PushToken, Refusal, RequestId, Role, Timeout,
+};
 
 use crate::label::{Label, Purpose};
 use crate::scenario::{Action, Scenario};
@@ -43,6 +45,7 @@ struct Planned {
     size: usize,
     metadata: usize,
     timeout: Option<Duration>,
+    lane: Lane,
 }
 
 #[derive(Debug)]
@@ -53,7 +56,7 @@ struct Pending {
 }
 
 /// How many things [`Action::Nudge`] chooses from.
-const NUDGES: usize = 12;
+const NUDGES: usize = 13;
 
 impl World {
     /// A world in which nothing has happened.
@@ -107,10 +110,14 @@ impl World {
     /// Does one thing.
     pub fn act(&mut self, role: Role, action: &Action) {
         match *action {
-            Action::Call { size, metadata, timeout } => {
-                self.plan(role, Purpose::Request, size, metadata, timeout);
+            Action::Call { size, metadata, timeout, lane } => {
+                let purpose = Purpose::Request;
+                self.plan(role, |number| Planned { number, purpose, size, metadata, timeout, lane });
             }
-            Action::Push { size, metadata } => self.plan(role, Purpose::Push, size, metadata, None),
+            Action::Push { size, metadata, lane } => {
+                let (purpose, timeout) = (Purpose::Push, None);
+                self.plan(role, |number| Planned { number, purpose, size, metadata, timeout, lane });
+            }
             Action::Reply { which, size } => self.reply(role, which, size),
             Action::Cancel { which } => self.cancel(role, which),
             Action::Release { which } => self.release(role, which),
@@ -119,6 +126,13 @@ impl World {
                 for _ in 0..most {
                     self.poll(role);
                 }
+            }
+            Action::Drain(within) => {
+                self.record(role, Entry::Draining);
+                let info = CloseInfo::with_text("the scenario says so");
+                self.with(role, |connection, now| {
+                    connection.drain(now, CloseCode::MAX_AGE, info, within);
+                });
             }
             Action::Close => {
                 self.record(role, Entry::Closing);
@@ -187,18 +201,11 @@ impl World {
         self.trace
     }
 
-    fn plan(
-        &mut self,
-        role: Role,
-        purpose: Purpose,
-        size: usize,
-        metadata: usize,
-        timeout: Option<Duration>,
-    ) {
+    fn plan(&mut self, role: Role, plan: impl FnOnce(u32) -> Planned) {
         let application = self.application_mut(role);
         let number = application.next;
         application.next += 1;
-        application.backlog.push_back(Planned { number, purpose, size, metadata, timeout });
+        application.backlog.push_back(plan(number));
         self.send(role);
     }
 
@@ -206,9 +213,9 @@ impl World {
     fn send(&mut self, role: Role) {
         while !self.application(role).blocked {
             let Some(planned) = self.application_mut(role).backlog.pop_front() else { return };
-            let Planned { number, purpose, size, metadata, timeout } = planned;
+            let Planned { number, purpose, size, metadata, timeout, lane } = planned;
             let now = self.pair.now();
-            let message = Label { from: role, number }.message(purpose, size, metadata);
+            let message = Label { from: role, number }.message(purpose, size, metadata).in_lane(lane);
             let connection = self.pair.connection(role);
             let accepted = match purpose {
                 Purpose::Request => {
@@ -279,14 +286,14 @@ impl World {
             Event::Request { id, message, .. } => match Label::read_message(&message, Purpose::Request) {
                 Some(label) if label.from == other(role) => {
                     self.application_mut(role).requests.push((id, label));
-                    Entry::Requested(label)
+                    Entry::Requested(label, message.lane)
                 }
                 _ => Entry::Nonsense(format!("{id:?} {message:?}")),
             },
             Event::Push { token, message } => {
                 self.application_mut(role).tokens.push(token);
                 match Label::read_message(&message, Purpose::Push) {
-                    Some(label) if label.from == other(role) => Entry::Received(label),
+                    Some(label) if label.from == other(role) => Entry::Received(label, message.lane),
                     _ => Entry::Nonsense(format!("{message:?}")),
                 }
             }
@@ -298,13 +305,33 @@ impl World {
                     }
                 }
             }
+            Event::Draining(code) => Entry::Drained(code),
+            Event::Cancelled(id) => return self.given_up(role, id),
             event => Entry::Nonsense(format!("{event:?}")),
         };
-        let unblocks = matches!(entry, Entry::Opened | Entry::Writable | Entry::Closed(_));
+        let unblocks =
+            matches!(entry, Entry::Opened | Entry::Writable | Entry::Drained(_) | Entry::Closed(_));
         self.record(role, entry);
         if unblocks {
             self.application_mut(role).blocked = false;
             self.send(role);
+        }
+    }
+
+    /// The peer gave up a call: every second one is answered as cancelled, the others as if nothing had happened.
+    fn given_up(&mut self, role: Role, id: Sequence) {
+        let requests = &mut self.application_mut(role).requests;
+        let Some(at) = requests.iter().position(|(request, _)| request.sequence() == id) else {
+            return self.record(role, Entry::Nonsense(format!("{id:?} was given up, and is not in hand")));
+        };
+        let number = requests[at].1.number;
+        self.record(role, Entry::GivenUp(number));
+        if number % 2 == 0 {
+            let (id, _) = self.application_mut(role).requests.remove(at);
+            let now = self.pair.now();
+            let (extensions, body) = (Extensions::none(), proto_core::Bytes::new());
+            let reply = self.pair.connection(role).reply(now, id, StatusCode::CANCELLED, extensions, body);
+            self.record(role, Entry::Replied(number, reply));
         }
     }
 
@@ -366,6 +393,7 @@ pub fn nudge(connection: &mut Connection, now: Instant, which: usize) {
         8 => drop((connection.wants_read(), connection.wants_shutdown(), connection.is_closed())),
         9 => drop((connection.calls_in_flight(), connection.requests_in_flight(), connection.is_open())),
         10 => drop(connection.close_reason().cloned()),
+        11 => drop(connection.body_space().map(|space| space.len())),
         _ => drop(format!("{connection:?}")),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use conformance::{Action, BOTH, Entry, Met, World, cases, scenario};
 use proptest::prelude::*;
+use proto_core::Lane;
 use proto_core::simulation::{PairConfig, PipeConfig};
 use proto_core::{Config, Role};
 
@@ -51,8 +52,8 @@ fn two_floods_over_tiny_pipes_both_finish() {
         world.reply_with(reply);
         for &(role, call, size) in &messages {
             let action = match call {
-                true => Action::Call { size, metadata: 0, timeout: None },
-                false => Action::Push { size, metadata: 0 },
+                true => Action::Call { size, metadata: 0, timeout: None, lane: Lane::Normal },
+                false => Action::Push { size, metadata: 0, lane: Lane::Normal },
             };
             world.act(role, &action);
         }
@@ -90,8 +91,8 @@ fn the_largest_message_passes_and_a_larger_one_is_refused() {
         World::new(&PairConfig { dialer: config.clone(), acceptor: config, ..PairConfig::default() });
     assert!(world.pair().handshake());
     for size in [LARGEST, LARGEST + 1] {
-        world.act(Role::Dialer, &Action::Call { size, metadata: 0, timeout: None });
-        world.act(Role::Dialer, &Action::Push { size, metadata: 0 });
+        world.act(Role::Dialer, &Action::Call { size, metadata: 0, timeout: None, lane: Lane::Normal });
+        world.act(Role::Dialer, &Action::Push { size, metadata: 0, lane: Lane::Normal });
     }
     world.settle();
     let trace = world.end();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use conformance::{Action, BOTH, Entry, Met, Scenario, World, cases, scenario};
 use proptest::prelude::*;
+use proto_core::Lane;
 use proto_core::simulation::{Cut, CutKind, CutPlace, PairConfig, PipeConfig, WriterKind};
 use proto_core::{Config, Delivery, Instant, Role};
 
@@ -26,10 +27,25 @@ fn conversation(writer: WriterKind, commit_limit: usize) -> Scenario {
     }
     for round in 0..4 {
         for role in BOTH {
-            script.push((role, Action::Call { size: 30 + round * 20, metadata: round * 9, timeout: None }));
-            script.push((role, Action::Push { size: 10, metadata: 0 }));
-            script
-                .push((role, Action::Call { size: 6, metadata: 0, timeout: Some(Duration::from_millis(9)) }));
+            script.push((
+                role,
+                Action::Call {
+                    size: 30 + round * 20,
+                    metadata: round * 9,
+                    timeout: None,
+                    lane: Lane::Normal,
+                },
+            ));
+            script.push((role, Action::Push { size: 10, metadata: 0, lane: Lane::Normal }));
+            script.push((
+                role,
+                Action::Call {
+                    size: 6,
+                    metadata: 0,
+                    timeout: Some(Duration::from_millis(9)),
+                    lane: Lane::Normal,
+                },
+            ));
             script.push((role, Action::Step(12)));
             script.push((role, Action::Poll(3)));
             script.push((role, Action::Reply { which: 1, size: 25 }));
@@ -122,8 +138,8 @@ fn no_reply_crosses() {
     let [late, equal_ids, reused] = <[Met; 3]>::default();
     let millis = (1..60u64).prop_map(Duration::from_millis);
     let action = prop_oneof![
-        6 => millis.prop_map(|timeout| Action::Call { size: 10, metadata: 0, timeout: Some(timeout) }),
-        2 => Just(Action::Call { size: 10, metadata: 0, timeout: None }),
+        6 => millis.prop_map(|timeout| Action::Call { size: 10, metadata: 0, timeout: Some(timeout), lane: Lane::Normal }),
+        2 => Just(Action::Call { size: 10, metadata: 0, timeout: None, lane: Lane::Normal }),
         4 => (0..8usize).prop_map(|which| Action::Reply { which, size: 10 }),
         2 => (0..8usize).prop_map(|which| Action::Cancel { which }),
         4 => Just(Action::Poll(4)),

@@ -46,11 +46,11 @@ pub mod wire;
 pub use bytes;
 pub use bytes::Bytes;
 
-pub use config::{Config, HeartbeatConfig, SharedConfig};
+pub use config::{Config, HeartbeatConfig, ProgressConfig, SharedConfig};
 pub use connection::{Connection, Counters, Deadline, Role, RoundTrip, Timer};
 pub use error::{
     CloseReason, ConfigError, Delivery, HelloFault, Limit, ProtocolError, Refusal, Refused, TransportError,
 };
 pub use event::{CallId, Event, Message, Outcome, PushToken, RequestId, Route, Timeout};
 pub use time::Instant;
-pub use wire::{CloseCode, CloseInfo, StatusCode};
+pub use wire::{CloseCode, CloseInfo, Lane, StatusCode};

@@ -11,6 +11,7 @@ use conformance::label::{Label, Purpose};
 use conformance::{Action, Met, cases, scenario};
 use metered::{Metered, Peer, carry};
 use proptest::prelude::*;
+use proto_core::Lane;
 use proto_core::wire::{Flags, Kind, Sequence};
 use proto_core::{Config, Connection, HeartbeatConfig, Message, Role, SharedConfig, Timeout, TransportError};
 
@@ -268,7 +269,7 @@ fn an_idle_connection_costs_its_own_size_and_nothing_more() {
     };
     settle(&mut dialer, &mut acceptor);
     assert!(dialer.metered.connection.is_open() && acceptor.metered.connection.is_open());
-    dialer.act(&Action::Call { size: 5000, metadata: 100, timeout: None });
+    dialer.act(&Action::Call { size: 5000, metadata: 100, timeout: None, lane: Lane::Normal });
     assert_eq!(dialer.calls.len(), 1);
     settle(&mut dialer, &mut acceptor);
     assert_eq!(dialer.calls.len(), 0, "the call was answered");

@@ -8,7 +8,7 @@ use conformance::label::{Label, Purpose};
 use proptest::prelude::*;
 use proto_core::wire::{CloseInfo, Extensions, StatusCode};
 use proto_core::{
-    CallId, CloseCode, Connection, Event, Instant, PushToken, RequestId, Role, SharedConfig, Timeout,
+    CallId, CloseCode, Connection, Event, Instant, Lane, PushToken, RequestId, Role, SharedConfig, Timeout,
 };
 
 thread_local! {
@@ -100,10 +100,10 @@ impl Metered {
         purpose: Purpose,
         size: usize,
         metadata: usize,
-        timeout: Timeout,
+        (timeout, lane): (Timeout, Lane),
     ) -> Option<CallId> {
         self.act(|connection, now| {
-            let message = label.message(purpose, size, metadata);
+            let message = label.message(purpose, size, metadata).in_lane(lane);
             match purpose {
                 Purpose::Request => connection.call(now, message, timeout).ok(),
                 Purpose::Push | Purpose::Reply => connection.push(now, message).ok().and(None),
@@ -142,15 +142,15 @@ impl Peer {
 
     pub(crate) fn act(&mut self, action: &Action) {
         match *action {
-            Action::Call { size, metadata, timeout } => {
+            Action::Call { size, metadata, timeout, lane } => {
                 let timeout = timeout.map_or(Timeout::Never, Timeout::After);
                 let label = self.label();
-                let call = self.metered.send(label, Purpose::Request, size, metadata, timeout);
+                let call = self.metered.send(label, Purpose::Request, size, metadata, (timeout, lane));
                 self.calls.extend(call);
             }
-            Action::Push { size, metadata } => {
+            Action::Push { size, metadata, lane } => {
                 let label = self.label();
-                self.metered.send(label, Purpose::Push, size, metadata, Timeout::Never);
+                self.metered.send(label, Purpose::Push, size, metadata, (Timeout::Never, lane));
             }
             Action::Reply { which, size } if !self.requests.is_empty() => {
                 let id = self.requests.remove(which % self.requests.len());

@@ -116,9 +116,9 @@ impl Connection {
             }
             return true;
         }
-        let (frame, generation) = (self.limits.frame as usize, self.limits.push_generation);
+        let (frame, number) = (self.limits.frame as usize, self.limits.next_cut);
         let piece = self.outbox.with_waiting(|lanes| {
-            let piece = lanes.take_piece(lane, frame, generation);
+            let piece = lanes.take_piece(lane, frame, number);
             lanes.spend(lane, piece.as_ref().map_or(0, |piece| HEADER_LEN + piece.total.min(frame)));
             piece
         });
@@ -158,12 +158,10 @@ impl Connection {
     }
 
     fn commit_whole(&mut self, lane: Lane, waiting: Waiting) {
-        let total = waiting.length();
-        let id = waiting.id(Sequence::CONNECTION);
-        self.commit_piece(lane, Piece { waiting, id, total, rest: None });
+        self.commit_piece(lane, Piece::whole(waiting));
     }
 
-    fn commit_piece(&mut self, lane: Lane, Piece { waiting, id, total, rest }: Piece) {
+    fn commit_piece(&mut self, lane: Lane, Piece { waiting, id, total, rest, cut }: Piece) {
         let (kind, code) = (waiting.kind(), waiting.code());
         let is_rest = matches!(waiting, Waiting::Rest(_));
         let deadline = match (&waiting, rest) {
@@ -176,8 +174,8 @@ impl Connection {
         if let (Some(place), Kind::Request) = (rest, kind) {
             self.calls.set_place(id, place);
         }
-        if kind == Kind::Push && rest.is_some() && !is_rest {
-            self.limits.push_generation = next_generation(self.limits.push_generation);
+        if rest.is_some() && !is_rest {
+            self.limits.next_cut = next_generation(self.limits.next_cut);
         }
         let remaining = if is_rest { None } else { deadline.map(|at| self.remaining_millis(at)) };
         let (extensions, body) = match waiting {
@@ -200,7 +198,7 @@ impl Connection {
             out.extend_from_slice(total.as_ref().map_or(&[], |total| &total[..]));
             extensions.emit_block(remaining, out);
         };
-        self.outbox.commit_frame(Header { length, kind, flags, sequence: id, code }, prefix, body);
+        self.outbox.commit_piece(Header { length, kind, flags, sequence: id, code }, prefix, body, cut);
         if kind == Kind::Reply && rest.is_none() {
             self.finish_reply(id);
         }

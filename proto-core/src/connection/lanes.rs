@@ -65,6 +65,17 @@ pub(super) struct Rest {
     pub(super) id: Sequence,
     pub(super) code: u32,
     pub(super) body: Bytes,
+    pub(super) cut: Cut,
+}
+
+/// A body that is sent in pieces. All of them share its memory, which is there as long as one of them is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) lane: Lane,
+    /// No other body of this lane has the same.
+    pub(super) number: u32,
+    /// The length of the whole body.
+    pub(super) length: usize,
 }
 
 /// A message, or as much of one as fits a frame.
@@ -78,6 +89,16 @@ pub(super) struct Piece {
     pub(super) total: usize,
     /// Where the rest waits, if there is one.
     pub(super) rest: Option<Place>,
+    /// What its body is a piece of, if it is one.
+    pub(super) cut: Option<Cut>,
+}
+
+impl Piece {
+    /// A message that goes out as it waited, or the last of one.
+    pub(super) fn whole(waiting: Waiting) -> Self {
+        let (id, total, cut) = (waiting.id(Sequence::CONNECTION), waiting.length(), waiting.cut());
+        Self { waiting, id, total, rest: None, cut }
+    }
 }
 
 impl Lanes {
@@ -114,19 +135,24 @@ impl Lanes {
         self.lanes[index(lane)].queue.first()
     }
 
-    /// Takes as much of the first message of a lane as a frame of this length holds; the rest stays where it was. A push
-    /// that is cut gets an id of its lane's slot and this generation.
-    pub(super) fn take_piece(&mut self, lane: Lane, frame: usize, push_generation: u32) -> Option<Piece> {
+    /// Takes as much of the first message of a lane as a frame of this length holds; the rest stays where it was. One that
+    /// is cut gets this number; a push also an id of its lane's slot and this generation.
+    pub(super) fn take_piece(&mut self, lane: Lane, frame: usize, number: u32) -> Option<Piece> {
         let mut waiting = self.pop(lane)?;
         let total = waiting.length();
         if total <= frame {
-            let id = waiting.id(Sequence::CONNECTION);
-            return Some(Piece { waiting, id, total, rest: None });
+            return Some(Piece::whole(waiting));
         }
-        let id = waiting.id(Sequence::call(push_generation, lane as u16));
-        let rest = Rest { kind: waiting.kind(), id, code: waiting.code(), body: waiting.cut(frame) };
-        let place = self.put_back(lane, rest);
-        Some(Piece { waiting, id, total, rest: Some(place) })
+        let id = waiting.id(Sequence::call(number, lane as u16));
+        let cut = waiting.cut().unwrap_or(Cut { lane, number, length: waiting.body().len() });
+        let (kind, code, body) = (waiting.kind(), waiting.code(), waiting.split(frame));
+        let place = self.put_back(lane, Rest { kind, id, code, body, cut });
+        Some(Piece { waiting, id, total, rest: Some(place), cut: Some(cut) })
+    }
+
+    /// The body whose rest is next in a lane.
+    pub(super) fn cut(&self, lane: Lane) -> Option<Cut> {
+        self.first(lane)?.cut()
     }
 
     /// Takes the first message of a lane.
@@ -251,7 +277,7 @@ impl Waiting {
     }
 
     /// The call that it belongs to; of a push, this one.
-    pub(super) const fn id(&self, push: Sequence) -> Sequence {
+    const fn id(&self, push: Sequence) -> Sequence {
         match self {
             Self::Request { id, .. } | Self::Reply { id, .. } => *id,
             Self::Push { .. } => push,
@@ -260,7 +286,7 @@ impl Waiting {
     }
 
     /// Leaves as much as fits a frame of this length, and gives the rest of the body. The extension block must fit.
-    fn cut(&mut self, frame: usize) -> Bytes {
+    fn split(&mut self, frame: usize) -> Bytes {
         let (front, body) = match self {
             Self::Request { has_deadline, message, .. } => {
                 (TOTAL_LEN + message.extensions.block_len(*has_deadline), &mut message.body)
@@ -272,11 +298,27 @@ impl Waiting {
         body.split_off(frame.saturating_sub(front).min(body.len()))
     }
 
+    const fn cut(&self) -> Option<Cut> {
+        match self {
+            Self::Rest(rest) => Some(rest.cut),
+            Self::Request { .. } | Self::Reply { .. } | Self::Push { .. } => None,
+        }
+    }
+
+    const fn body(&self) -> &Bytes {
+        match self {
+            Self::Request { message, .. } | Self::Push { message } => &message.body,
+            Self::Reply { body, .. } => body,
+            Self::Rest(rest) => &rest.body,
+        }
+    }
+
     fn held_bytes(&self) -> usize {
         match self {
             Self::Request { message, .. } | Self::Push { message } => message.held_bytes(),
             Self::Reply { extensions, body, .. } => extensions.held_bytes() + body.len(),
-            Self::Rest(rest) => rest.body.len(),
+            // As long as there is a rest, all of the memory is there.
+            Self::Rest(rest) => rest.cut.length,
         }
     }
 }

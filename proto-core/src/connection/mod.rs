@@ -187,8 +187,8 @@ struct Limits {
     frame: u32,
     /// What the peer handles.
     capabilities: Capabilities,
-    /// Of the next push that is cut.
-    push_generation: u32,
+    /// The number of the next message that is cut; of a push also the generation of its id.
+    next_cut: u32,
 }
 
 impl Limits {
@@ -198,7 +198,7 @@ impl Limits {
         } else {
             (peer.max_message.min(peer.max_frame), peer.max_frame)
         };
-        Self { message, frame, capabilities: peer.capabilities, push_generation: 1 }
+        Self { message, frame, capabilities: peer.capabilities, next_cut: 1 }
     }
 }
 

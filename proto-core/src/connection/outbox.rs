@@ -12,8 +12,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::lanes::Lanes;
-use crate::wire::{HEADER_LEN, Header};
+use super::lanes::{Cut, Lanes};
+use crate::wire::{HEADER_LEN, Header, Lane};
 
 /// Bodies up to this size are copied behind their header; a longer one is lent as a chunk of its own.
 const COPY_LIMIT: usize = 4096;
@@ -37,7 +37,8 @@ pub(super) struct Outbox {
 enum Segment {
     /// Small frames, one behind another, or the header of what follows.
     Frames(Vec<u8>),
-    Body(Bytes),
+    /// A large body, or a piece of one.
+    Body(Bytes, Option<Cut>),
 }
 
 impl Outbox {
@@ -109,6 +110,17 @@ impl Outbox {
 
     /// Commits one frame: its header, what `prefix` appends, and the body. The header's length must be that of both.
     pub(super) fn commit_frame(&mut self, header: Header, prefix: impl FnOnce(&mut Vec<u8>), body: Bytes) {
+        self.commit_piece(header, prefix, body, None);
+    }
+
+    /// [`commit_frame`](Self::commit_frame), of which the body may be a piece of one.
+    pub(super) fn commit_piece(
+        &mut self,
+        header: Header,
+        prefix: impl FnOnce(&mut Vec<u8>),
+        body: Bytes,
+        cut: Option<Cut>,
+    ) {
         let length = header.length as usize;
         let copied = body.len() <= COPY_LIMIT;
         let run = self.run(HEADER_LEN + if copied { length } else { length - body.len() });
@@ -117,7 +129,7 @@ impl Outbox {
         if copied {
             run.extend_from_slice(&body);
         } else {
-            self.segments.push_back(Segment::Body(body));
+            self.segments.push_back(Segment::Body(body, cut));
         }
         self.committed += (HEADER_LEN + length) as u64;
     }
@@ -155,27 +167,38 @@ impl Outbox {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        let segments = self.segments.iter().map(|segment| match segment {
+        // A body in pieces is held as a whole, once: by what waits of it, or else by the first of its pieces here. Those of
+        // one lane follow one another.
+        let mut counted = [Lane::High, Lane::Normal, Lane::Bulk].map(|lane| self.waiting()?.cut(lane));
+        let mut held = |segment: &Segment| match segment {
             Segment::Frames(run) => run.capacity(),
-            Segment::Body(body) => body.len(),
-        });
+            Segment::Body(body, None) => body.len(),
+            Segment::Body(_, Some(cut)) => {
+                if counted.contains(&Some(*cut)) {
+                    return 0;
+                }
+                counted[cut.lane as usize] = Some(*cut);
+                cut.length
+            }
+        };
+        let segments: usize = self.segments.iter().map(&mut held).sum();
         self.waiting().map_or(0, Lanes::held_bytes)
             + self.segments.capacity() * size_of::<Segment>()
-            + segments.sum::<usize>()
+            + segments
     }
 
     /// The run that the next `length` bytes are appended to.
     fn run(&mut self, length: usize) -> &mut Vec<u8> {
         let fits = match self.segments.back() {
             Some(Segment::Frames(run)) => run.len() < RUN_LIMIT,
-            Some(Segment::Body(_)) | None => false,
+            Some(Segment::Body(..)) | None => false,
         };
         if !fits {
             self.segments.push_back(Segment::Frames(Vec::with_capacity(length)));
         }
         match self.segments.back_mut() {
             Some(Segment::Frames(run)) => run,
-            Some(Segment::Body(_)) | None => unreachable!("a run was pushed if there was none"),
+            Some(Segment::Body(..)) | None => unreachable!("a run was pushed if there was none"),
         }
     }
 }
@@ -184,7 +207,7 @@ impl Segment {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Frames(run) => run,
-            Self::Body(body) => body,
+            Self::Body(body, _) => body,
         }
     }
 }

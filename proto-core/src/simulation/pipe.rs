@@ -175,6 +175,14 @@ impl Pipe {
     /// # Errors
     /// `Reset` if the pipe broke that way.
     pub fn read(&mut self, now: Instant) -> Result<Read, TransportError> {
+        self.read_up_to(now, usize::MAX)
+    }
+
+    /// [`read`](Self::read), but no more than `limit` bytes.
+    ///
+    /// # Errors
+    /// If the stream was reset.
+    pub fn read_up_to(&mut self, now: Instant, limit: usize) -> Result<Read, TransportError> {
         self.cut_if_due(now);
         match self.broken {
             Some(CutKind::Reset) => return Err(TransportError::Reset),
@@ -185,7 +193,7 @@ impl Pipe {
             return Ok(Read::Pending);
         }
         let mut bytes = Vec::new();
-        let most = self.draw_read_size();
+        let most = self.draw_read_size().min(limit);
         while let Some((arrival, first)) = self.under_way.front_mut() {
             if *arrival > now || bytes.len() == most {
                 break;
