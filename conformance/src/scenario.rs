@@ -63,13 +63,19 @@ pub enum Action {
     Wait(Duration),
 }
 
-/// Two peers, a network, and what happens.
-#[derive(Clone, Debug, Default)]
+/// Two peers, a network, and what happens. By default the peers are [quiet](PairConfig::quiet) and nothing happens.
+#[derive(Clone, Debug)]
 pub struct Scenario {
     /// The peers and the network.
     pub pair: PairConfig,
     /// What happens, and on which side.
     pub script: Vec<(Role, Action)>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self { pair: PairConfig::quiet(), script: Vec::new() }
+    }
 }
 
 impl Scenario {
@@ -110,7 +116,8 @@ pub fn pairs() -> impl Strategy<Value = PairConfig> {
     )
 }
 
-/// A configuration with small limits. Its times are long, so that only what a scenario times out does.
+/// A configuration with small limits. Its times are long, so that only what a scenario times out does; and without heartbeats
+/// a conversation comes to rest.
 pub fn configs() -> impl Strategy<Value = SharedConfig> {
     let message = prop_oneof![Just(1024u32), 1024..4000u32];
     let slots = prop_oneof![Just(1u32), 2..10u32, Just(1024u32)];
@@ -126,6 +133,7 @@ pub fn configs() -> impl Strategy<Value = SharedConfig> {
                 call_slots,
                 request_window: 64 + u64::from(max_message) + requests,
                 push_window: 64 + u64::from(max_message) + pushes,
+                heartbeat: None,
                 outbox_limit,
                 commit_limit,
                 call_timeout: None,
