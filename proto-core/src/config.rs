@@ -44,8 +44,9 @@ pub struct Config {
     /// How many bytes of the peer's pushes may be unreleased at a time, charged likewise. At least
     /// 64 + `max_message`. Default 2 MiB.
     pub push_window: u64,
-    /// How often to hear something of the peer and how often to speak at most. Both sides must take part; `None` (default)
-    /// does not, and then a peer that vanishes without a word is not noticed.
+    /// How often to hear something of the peer, how often to speak at most, and when to give up a peer that is silent. It takes
+    /// both sides; `None` takes no part, and then a peer that vanishes without a word is not noticed while nothing is sent
+    /// to it. Default `Some`: a wish of 15 s, a minimum of 1 s, a timeout of 10 s.
     pub heartbeat: Option<HeartbeatConfig>,
     /// Codecs to announce, most wanted first; at most 64. Default none.
     pub codecs: Vec<Codec>,
@@ -86,7 +87,7 @@ impl Default for Config {
             call_slots: 1024,
             request_window: 4 << 20,
             push_window: 2 << 20,
-            heartbeat: None,
+            heartbeat: Some(HeartbeatConfig::default()),
             codecs: Vec::new(),
             credentials: Credentials::default(),
             outbox_limit: 2 << 20,
