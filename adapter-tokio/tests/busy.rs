@@ -80,7 +80,7 @@ async fn counted() -> (ServerHandle, Arc<AtomicUsize>) {
     let runtime = Counted::default();
     let polls = runtime.polls.clone();
     let builder = endpoint::Server::<Counted, _>::builder(echo());
-    // Nobody is given up for its silence here.
+    // Nobody is given up for reading nothing here, or for not answering a CLOSE.
     let config = Config { write_stall_timeout: DAY, closing_timeout: DAY, ..Config::default() };
     let server = builder.runtime(runtime).config(config).bind("127.0.0.1:0").await.expect("a free port");
     let handle = server.handle();
@@ -99,18 +99,50 @@ async fn polls_of_an_hour(polls: &AtomicUsize) -> usize {
     polls.load(Ordering::SeqCst) - before
 }
 
+/// The same, with a peer that keeps its promise to be heard of and otherwise says nothing, nor reads.
+async fn polls_of_an_hour_with(raw: &mut Raw, polls: &AtomicUsize) -> usize {
+    let before = polls.load(Ordering::SeqCst);
+    tokio::time::pause();
+    for _ in 0..3600 / INTERVAL.as_secs() {
+        tokio::time::sleep(INTERVAL).await;
+        raw.send(&frame(Kind::Ping, Sequence::CONNECTION, 0, &[0; 8])).await;
+    }
+    tokio::time::resume();
+    polls.load(Ordering::SeqCst) - before
+}
+
+/// What both sides wish by default.
+const INTERVAL: Duration = Duration::from_secs(15);
+
 /// What remains of earlier work: a timer that is not needed any more, an event of the socket.
 const A_FEW: usize = 4;
+
+/// What heartbeats cost in an hour. In each interval a PING comes; the timer goes off for one to be sent; and it goes off
+/// too early once, because it is not set again for every byte.
+const BEATS: usize = 3 * 240;
 
 #[tokio::test]
 async fn an_idle_connection_is_left_alone() {
     let (server, polls) = counted().await;
     let mut raw = Raw::open(server.local_addr()).await;
+    let fresh = server.peers()[0].held_bytes();
+    raw.send(&request(0, b"some work first")).await;
+    assert!(raw.frame().await.is_some());
+    let spent = polls_of_an_hour_with(&mut raw, &polls).await;
+    assert!(spent <= BEATS + A_FEW, "{spent}");
+    assert!(server.peers()[0].is_open());
+    assert_eq!(server.peers()[0].held_bytes(), fresh);
+}
+
+#[tokio::test]
+async fn an_idle_connection_without_heartbeats_is_left_alone_altogether() {
+    let (server, polls) = counted().await;
+    let quiet = Config { heartbeat: None, ..Config::default() };
+    let mut raw = Raw::open_as(server.local_addr(), quiet).await;
     raw.send(&request(0, b"some work first")).await;
     assert!(raw.frame().await.is_some());
     assert!(polls_of_an_hour(&polls).await <= A_FEW);
     assert!(server.peers()[0].is_open());
-    assert_eq!(server.peers()[0].held_bytes(), 0);
 }
 
 #[tokio::test]
@@ -125,8 +157,9 @@ async fn a_blocked_writer_waits() {
         }
     }
     until(|| server.peers()[0].held_bytes() > 1 << 20).await;
-    assert!(polls_of_an_hour(&polls).await <= A_FEW);
-    assert!(server.peers()[0].held_bytes() > 0, "it is still blocked");
+    let spent = polls_of_an_hour_with(&mut raw, &polls).await;
+    assert!(spent <= BEATS + A_FEW, "{spent}");
+    assert!(server.peers()[0].held_bytes() > 1 << 20, "it is still blocked");
 }
 
 #[tokio::test]

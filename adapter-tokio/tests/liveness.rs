@@ -4,17 +4,14 @@ mod common;
 
 use std::time::Duration;
 
-use adapter_tokio::{CloseReason, Config, HeartbeatConfig, Limit, NoHandler, client};
-use common::{Raw, echo, serve_with, until};
+use adapter_tokio::{CloseReason, Config, HeartbeatConfig, Limit, connect};
+use common::{Raw, echo, serve, serve_with, until};
 
-fn lively() -> Config {
-    Config { heartbeat: Some(HeartbeatConfig::default()), ..Config::default() }
-}
-
+/// Nobody has to configure anything for it.
 #[tokio::test(start_paused = true)]
 async fn a_quiet_connection_is_kept_alive_and_measured() {
-    let server = serve_with(lively(), echo()).await;
-    let client = client(NoHandler).config(lively()).connect(server.local_addr()).await.unwrap();
+    let server = serve(echo()).await;
+    let client = connect(server.local_addr()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(client.close_reason(), None);
     assert_eq!(client.call("echo", "still here").await.unwrap().body, "still here");

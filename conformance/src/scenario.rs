@@ -70,13 +70,19 @@ pub enum Action {
     Wait(Duration),
 }
 
-/// Two peers, a network, and what happens.
-#[derive(Clone, Debug, Default)]
+/// Two peers, a network, and what happens. By default the peers are [quiet](PairConfig::quiet) and nothing happens.
+#[derive(Clone, Debug)]
 pub struct Scenario {
     /// The peers and the network.
     pub pair: PairConfig,
     /// What happens, and on which side.
     pub script: Vec<(Role, Action)>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self { pair: PairConfig::quiet(), script: Vec::new() }
+    }
 }
 
 impl Scenario {
@@ -117,7 +123,8 @@ pub fn pairs() -> impl Strategy<Value = PairConfig> {
     )
 }
 
-/// A configuration with small limits. Its times are long, so that only what a scenario times out does.
+/// A configuration with small limits. Its times are long, so that only what a scenario times out does; and without heartbeats
+/// a conversation comes to rest.
 pub fn configs() -> impl Strategy<Value = SharedConfig> {
     let message = prop_oneof![2 => Just(1024u32), 4 => 1024..4000u32, 4 => 5000..20_000u32];
     let capabilities =
@@ -132,12 +139,12 @@ pub fn configs() -> impl Strategy<Value = SharedConfig> {
             let config = Config {
                 max_frame: 4096,
                 capabilities,
-                heartbeat: None,
                 progress: None,
                 max_message,
                 call_slots,
                 request_window: 64 + u64::from(max_message) + requests,
                 push_window: 64 + u64::from(max_message) + pushes,
+                heartbeat: None,
                 outbox_limit,
                 commit_limit,
                 call_timeout: None,

@@ -42,6 +42,7 @@ fn two_floods_over_tiny_pipes_both_finish() {
             call_slots,
             request_window: window,
             push_window: window,
+            heartbeat: None,
             outbox_limit,
             commit_limit,
             ..Config::default()
@@ -84,6 +85,7 @@ fn the_largest_message_passes_and_a_larger_one_is_refused() {
         max_message: LARGEST as u32,
         request_window: 1088,
         push_window: 1088,
+        heartbeat: None,
         ..Config::default()
     };
     let config = config.share().unwrap();

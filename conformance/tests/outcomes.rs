@@ -11,7 +11,7 @@ use proto_core::{Config, Delivery, Instant, Role};
 
 /// Calls and pushes both ways, over a pipe that is narrow enough for most of them to wait somewhere.
 fn conversation(writer: WriterKind, commit_limit: usize) -> Scenario {
-    let config = Config { commit_limit, ..Config::default() }.share().expect("sound limits");
+    let config = Config { commit_limit, heartbeat: None, ..Config::default() }.share().expect("sound limits");
     let pipe = PipeConfig { capacity: 64, read_size: 1..=40, ..PipeConfig::default() };
     let pair = PairConfig {
         dialer: config.clone(),
@@ -149,7 +149,7 @@ fn no_reply_crosses() {
     let slots = (1..5u32, 1..5u32);
     let strategy = (Scenario::with(action, 300), slots);
     proptest!(cases(800), |((mut scenario, (one, two)) in strategy)| {
-        let limited = |call_slots| Config { call_slots, ..Config::default() }.share().unwrap();
+        let limited = |call_slots| Config { call_slots, heartbeat: None, ..Config::default() }.share().unwrap();
         (scenario.pair.dialer, scenario.pair.acceptor) = (limited(one), limited(two));
         let mut world = World::new(&scenario.pair);
         prop_assume!(world.pair().handshake());

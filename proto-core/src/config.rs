@@ -45,8 +45,9 @@ pub struct Config {
     /// How many bytes of the peer's pushes may be unreleased at a time, charged likewise. At least
     /// 64 + `max_message`. Default 2 MiB.
     pub push_window: u64,
-    /// How often to hear something of the peer and how often to speak at most. Both sides must take part; `None` (default)
-    /// does not, and then a peer that vanishes without a word is not noticed.
+    /// How often to hear something of the peer, how often to speak at most, and when to give up a peer that is silent. It takes
+    /// both sides; `None` takes no part, and then a peer that vanishes without a word is not noticed while nothing is sent
+    /// to it. Default `Some`: a wish of 15 s, a minimum of 1 s, a timeout of 10 s.
     pub heartbeat: Option<HeartbeatConfig>,
     /// What is announced beyond the least that every endpoint does. Default [`Capabilities::SUPPORTED`], which is all of it;
     /// with less, this side behaves like a smaller implementation: for tests of interoperation.
@@ -102,7 +103,7 @@ impl Default for Config {
             call_slots: 1024,
             request_window: 4 << 20,
             push_window: 2 << 20,
-            heartbeat: None,
+            heartbeat: Some(HeartbeatConfig::default()),
             capabilities: Capabilities::SUPPORTED,
             codecs: Vec::new(),
             credentials: Credentials::default(),

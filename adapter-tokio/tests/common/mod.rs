@@ -144,8 +144,17 @@ impl Raw {
         in_time(self.stream.write_all(bytes)).await.expect("the server reads");
     }
 
-    /// The next frame; `None` at the end of the stream.
+    /// The next frame that is not a PING, which may come at any time; `None` at the end of the stream.
     pub(crate) async fn frame(&mut self) -> Option<Frame> {
+        loop {
+            let frame = self.any_frame().await?;
+            if frame.header.kind != Kind::Ping {
+                return Some(frame);
+            }
+        }
+    }
+
+    async fn any_frame(&mut self) -> Option<Frame> {
         if !std::mem::replace(&mut self.preface, true) {
             let mut preface = [0; PREFACE.len()];
             in_time(self.stream.read_exact(&mut preface)).await.ok()?;

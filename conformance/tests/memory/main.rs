@@ -21,6 +21,9 @@ use proto_core::{Config, Connection, HeartbeatConfig, Message, Role, SharedConfi
 /// only with a reason. The aim is 400.
 const LARGEST_CONNECTION: usize = 464;
 
+/// The most that heartbeats, which are on by default, take on the heap, in bytes.
+const LARGEST_LIVENESS: usize = 256;
+
 /// Whatever two connections do, `held_bytes` is what the allocator says, to the byte, after every step. When all has
 /// been said and taken, they hold nothing at all; when they have ended, too.
 #[test]
@@ -33,7 +36,7 @@ fn held_bytes_is_what_the_allocator_says() {
         let heartbeat = lively.then(HeartbeatConfig::default);
         let config = Config { undelivered_limit: undelivered, heartbeat, ..(*config).clone() }.share().unwrap();
         // What is known about the other end being there.
-        let liveness = if lively { 256 } else { 0 };
+        let liveness = if lively { LARGEST_LIVENESS as isize } else { 0 };
         let (mut dialer, mut acceptor) = (Peer::new(&config, Role::Dialer), Peer::new(&config, Role::Acceptor));
         for (role, step) in &script {
             let (this, that) = match role {
@@ -100,6 +103,8 @@ fn small() -> Config {
         call_slots: 20,
         request_window: 150_000,
         push_window: 150_000,
+        // With heartbeats a flood of PINGs would end a connection before it holds much.
+        heartbeat: None,
         outbox_limit: 20_000,
         reply_limit: 20_000,
         undelivered_limit: 100_000,
@@ -144,7 +149,7 @@ fn a_peer_that_means_harm_cannot_overdraw_the_budget() {
             // The application sends all it can: calls, then empty pushes until they are refused, or for ever.
             for number in 0..150 {
                 let label = Label { from: Role::Acceptor, number };
-                calls.extend(metered.send(label, Purpose::Request, 6, 0, Timeout::Never));
+                calls.extend(metered.send(label, Purpose::Request, 6, 0, (Timeout::Never, Lane::Normal)));
             }
             for _ in 0..50_000 {
                 metered.act(|connection, now| drop(connection.push(now, Message::default())));
@@ -247,7 +252,7 @@ fn a_publisher_that_takes_no_events_holds_no_more_for_it() {
     assert!(most < 60_000, "{most} bytes were held beside what is committed");
 }
 
-/// What an idle connection costs: itself, and no heap at all, also after it has been used.
+/// What an idle connection costs: itself, and no heap but for heartbeats, also after it has been used.
 #[test]
 fn an_idle_connection_costs_its_own_size_and_nothing_more() {
     let size = size_of::<Connection>();
@@ -256,8 +261,13 @@ fn an_idle_connection_costs_its_own_size_and_nothing_more() {
         "a Connection takes {size} bytes, LARGEST_CONNECTION says {LARGEST_CONNECTION}"
     );
 
-    let config = SharedConfig::default();
-    let (mut dialer, mut acceptor) = (Peer::new(&config, Role::Dialer), Peer::new(&config, Role::Acceptor));
+    let quiet = Config { heartbeat: None, ..Config::default() };
+    costs_when_idle(&quiet.share().unwrap(), 0);
+    costs_when_idle(&SharedConfig::default(), LARGEST_LIVENESS);
+}
+
+fn costs_when_idle(config: &SharedConfig, most: usize) {
+    let (mut dialer, mut acceptor) = (Peer::new(config, Role::Dialer), Peer::new(config, Role::Acceptor));
     let settle = |dialer: &mut Peer, acceptor: &mut Peer| {
         for _ in 0..10 {
             carry(dialer, acceptor, usize::MAX);
@@ -274,6 +284,7 @@ fn an_idle_connection_costs_its_own_size_and_nothing_more() {
     settle(&mut dialer, &mut acceptor);
     assert_eq!(dialer.calls.len(), 0, "the call was answered");
     for peer in [&dialer, &acceptor] {
-        assert_eq!(peer.metered.live, 0, "{:?} after one call: {:?}", peer.role, peer.metered.connection);
+        let live = peer.metered.live;
+        assert!(live <= most as isize, "{live} after one call: {:?}", peer.metered.connection);
     }
 }

@@ -100,7 +100,8 @@ impl Bench {
         let held = self.connection.held_bytes();
         self.take(&frame.announcing(length));
         self.feed(&vec![0; length as usize]);
-        let grown = self.connection.held_bytes() - held;
+        // What an open connection holds beside may go with it.
+        let grown = self.connection.held_bytes().saturating_sub(held);
         assert!(grown < 800, "{grown} bytes were stored");
     }
 

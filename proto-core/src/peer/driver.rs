@@ -54,7 +54,8 @@ pub struct Driver<I, S, H: Handler> {
     was_open: bool,
     /// The handlers have used up their time: others are next.
     time_is_up: bool,
-    /// What the timer was last set for.
+    /// What the timer is set for: it has not gone off, and wakes the task of the last turn. Not later than the next
+    /// deadline, once the driver has looked at that.
     armed: Option<Instant>,
 }
 
@@ -223,20 +224,19 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 state.next_deadline()
             };
             wakers.wake();
-            self.armed = deadline;
-            match deadline {
-                None => return acted,
-                Some(at) => {
-                    if self.sleep.poll_until(cx, at).is_pending() {
-                        return acted;
-                    }
-                    // A timer that is early is asked again, with the clock's time in between.
-                    if self.now() < at {
-                        cx.waker().wake_by_ref();
-                        return acted;
-                    }
-                }
+            // Heartbeats move the deadline away with every byte: a timer that is too early goes off once and is set then,
+            // rather than each time.
+            let Some(at) = self.armed.into_iter().chain(deadline).min() else { return acted };
+            self.armed = Some(at);
+            if self.sleep.poll_until(cx, at).is_pending() {
+                return acted;
             }
+            // A timer that is early is asked again, with the clock's time in between.
+            if deadline == Some(at) && self.now() < at {
+                cx.waker().wake_by_ref();
+                return acted;
+            }
+            self.armed = None;
         }
     }
 
@@ -250,7 +250,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 && self.inbox.is_empty()
                 && !state.callers.has_moved_up()
                 && !self.link.could_write(connection)
-                && state.next_deadline() == self.armed;
+                && self.wakes_by(state.next_deadline());
             if idle {
                 retired = state.driver.replace(cx.waker().clone());
             }
@@ -262,6 +262,11 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             self.inbox = VecDeque::new();
         }
         parked
+    }
+
+    /// Whether the timer goes off in time for this deadline.
+    fn wakes_by(&self, deadline: Option<Instant>) -> bool {
+        deadline.is_none_or(|at| self.armed.is_some_and(|armed| armed <= at))
     }
 
     /// The end, if it has come and everybody has heard of it.

@@ -65,7 +65,8 @@ pub trait Io {
 pub trait Sleep {
     /// Ready when `at` has come. Until then the task of `cx` is woken at or after that time.
     ///
-    /// The driver asks on each of its turns, mostly for the same instant: arming a timer again is worth it only when
-    /// `at` has changed. Being ready early does no harm, since the driver trusts its clock alone.
+    /// The driver asks on each of its turns, nearly always for the same instant: it asks for another one when that has come, or
+    /// when something is due before it. So arming a timer again is worth it only when `at` has changed. Being ready early
+    /// does no harm, since the driver trusts its clock alone.
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
 }

@@ -6,6 +6,7 @@ mod calls;
 mod endings;
 mod handlers;
 mod shown;
+mod timers;
 mod transport;
 
 use alloc::boxed::Box;
@@ -119,14 +120,6 @@ impl Io for Transport {
     }
 }
 
-struct Never;
-
-impl Sleep for Never {
-    fn poll_until(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> {
-        Poll::Pending
-    }
-}
-
 /// A clock that stands still until it is told otherwise.
 #[derive(Clone, Default)]
 struct Time(Arc<AtomicU64>);
@@ -138,6 +131,47 @@ impl Time {
 
     fn pass(&self, time: Duration) {
         self.0.fetch_add(time.as_nanos() as u64, Ordering::SeqCst);
+    }
+}
+
+/// A timer on such a clock. It wakes nobody: a test drives the driver when it likes.
+#[derive(Clone, Default)]
+struct Alarm {
+    time: Time,
+    state: Arc<Mutex<AlarmState>>,
+}
+
+#[derive(Default)]
+struct AlarmState {
+    at: Option<Instant>,
+    /// How often it was set to another time.
+    settings: usize,
+    /// Runs once, when the driver has looked at its deadlines: what another thread may do at that moment.
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Alarm {
+    fn state<T>(&self, change: impl FnOnce(&mut AlarmState) -> T) -> T {
+        change(&mut self.state.lock().unwrap())
+    }
+
+    /// When it will go off, if it will.
+    fn next(&self) -> Option<Instant> {
+        self.state(|state| state.at).filter(|&at| at > self.time.now())
+    }
+}
+
+impl Sleep for Alarm {
+    fn poll_until(&mut self, _: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let meanwhile = self.state(|state| {
+            state.settings += usize::from(state.at != Some(at));
+            state.at = Some(at);
+            state.meanwhile.take()
+        });
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+        if self.time.now() >= at { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -163,8 +197,9 @@ impl Wake for Count {
 
 /// A driver, the peer at the other end of its transport, and the waker of the task that it runs in.
 struct Rig<H: Handler> {
-    driver: Driver<Transport, Never, H>,
+    driver: Driver<Transport, Alarm, H>,
     transport: Transport,
+    alarm: Alarm,
     far: Connection,
     time: Time,
     woken: Arc<Count>,
@@ -194,6 +229,7 @@ impl<H: Handler> Rig<H> {
     fn start(role: Role, handler: H, ours: Config, theirs: Config, time: Time) -> Self {
         let (ours, theirs) = (ours.share().unwrap(), theirs.share().unwrap());
         let transport = Transport::default();
+        let alarm = Alarm { time: time.clone(), ..Alarm::default() };
         let clock = time.clone();
         let clock = Clock::new(move || clock.now());
         let driver = Driver::new(
@@ -202,12 +238,12 @@ impl<H: Handler> Rig<H> {
             Identity { id: 0, remote: None, seed: 1 },
             &clock,
             transport.clone(),
-            Never,
+            alarm.clone(),
             Arc::new(handler),
         );
         let other = if role == Role::Dialer { Role::Acceptor } else { Role::Dialer };
         let far = Connection::new(&theirs, other, time.now(), 2);
-        Self { driver, transport, far, time, woken: Arc::default() }
+        Self { driver, transport, alarm, far, time, woken: Arc::default() }
     }
 
     fn shake_hands(&mut self) {

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::pipe::{CutKind, Pipe, PipeConfig};
 use super::side::Side;
-use crate::config::SharedConfig;
+use crate::config::{Config, SharedConfig};
 use crate::connection::{Connection, Role};
 use crate::event::Event;
 use crate::rng::Rng;
@@ -33,6 +33,16 @@ pub struct PairConfig {
     pub writer: WriterKind,
     /// What all chance in this pair is drawn from. Default 0.
     pub seed: u64,
+}
+
+impl PairConfig {
+    /// The default, without heartbeats on either side: so a pair with nothing to do is idle, and a test that waits for what
+    /// never comes ends.
+    pub fn quiet() -> Self {
+        let config = Config { heartbeat: None, ..Config::default() };
+        let config = config.share().expect("a default without heartbeats is valid");
+        Self { dialer: config.clone(), acceptor: config, ..Self::default() }
+    }
 }
 
 /// How the simulated transport takes bytes from a connection.
@@ -76,9 +86,9 @@ impl Pair {
         Self { now: Instant::EPOCH, rng, writer: config.writer, dialer, acceptor }
     }
 
-    /// A pair with default configurations whose handshake is over, and whose events of it have been taken.
+    /// A [quiet](PairConfig::quiet) pair whose handshake is over, and whose events of it have been taken.
     pub fn open(seed: u64) -> Self {
-        let mut pair = Self::new(&PairConfig { seed, ..PairConfig::default() });
+        let mut pair = Self::new(&PairConfig { seed, ..PairConfig::quiet() });
         pair.handshake();
         pair
     }
@@ -136,7 +146,8 @@ impl Pair {
     /// Does the least that can be done: moves some bytes; if none can move now, fires the timers that are due; if
     /// none is, goes on to the next instant at which something happens. So input is always fed before timers.
     ///
-    /// `false` means that nothing will happen any more unless an application does something.
+    /// `false` means that nothing will happen any more unless an application does something. While an open connection has
+    /// heartbeats, something always will.
     ///
     /// # Panics
     /// If a timer that has just been fired is still due: time would stand still for ever.
@@ -286,7 +297,7 @@ mod tests {
     #[test]
     fn a_close_runs_through_both_sides_without_waiting_for_a_timer() {
         for writer in [WriterKind::Lent, WriterKind::Owned] {
-            let mut pair = Pair::new(&PairConfig { writer, ..PairConfig::default() });
+            let mut pair = Pair::new(&PairConfig { writer, ..PairConfig::quiet() });
             assert!(pair.handshake());
             let now = pair.now();
             pair.dialer().close(now, CloseCode::NORMAL, CloseInfo::default());
@@ -304,7 +315,7 @@ mod tests {
     fn a_reset_is_seen_by_both_sides() {
         let cut = Some(Cut { place: CutPlace::Bytes(20), kind: CutKind::Reset });
         let to_acceptor = PipeConfig { cut, ..PipeConfig::default() };
-        let mut pair = Pair::new(&PairConfig { to_acceptor, ..PairConfig::default() });
+        let mut pair = Pair::new(&PairConfig { to_acceptor, ..PairConfig::quiet() });
         assert!(pair.run_until_idle(SECOND));
         let reset = CloseReason::Transport(TransportError::Reset);
         let expected = [(Role::Dialer, reset.clone()), (Role::Acceptor, reset)];

@@ -5,16 +5,23 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::{BOTH, Bench, Frame, Pair, SECOND, id, outcomes, smallest};
-use crate::config::Config;
+use crate::config::{Config, HeartbeatConfig};
 use crate::connection::Role;
+use crate::connection::heartbeat::Liveness;
 use crate::error::Refusal;
 use crate::event::{Event, Message, Outcome, Timeout};
 use crate::wire::{CloseCode, Extensions, Flags, Kind, PREFACE, StatusCode};
 
-/// An idle connection holds nothing, however much went through it.
+/// An idle connection holds nothing but what heartbeats take, however much went through it.
 #[test]
 fn an_idle_connection_holds_nothing() {
-    let mut pair = Pair::open(Config::default(), Config::default());
+    let quiet = Config { heartbeat: None, ..Config::default() };
+    holds_when_idle(&quiet, 0);
+    holds_when_idle(&Config::default(), size_of::<Liveness>());
+}
+
+fn holds_when_idle(config: &Config, idle: usize) {
+    let mut pair = Pair::open(config.clone(), config.clone());
     for _ in 0..3 {
         pair.dialer.call(&[1; 100_000]);
         pair.dialer.connection.push(pair.dialer.now, Message::new(1, vec![2; 100_000])).unwrap();
@@ -31,7 +38,7 @@ fn an_idle_connection_holds_nothing() {
         pair.carry();
         pair.dialer.events();
         for bench in [&pair.dialer, &pair.acceptor] {
-            assert_eq!(bench.connection.held_bytes(), 0);
+            assert_eq!(bench.connection.held_bytes(), idle);
         }
     }
 }
@@ -218,11 +225,14 @@ proptest! {
     #[test]
     fn no_peer_does_harm(
         greeted in prop::bool::weighted(0.9),
+        lively: bool,
         frames in prop::collection::vec(hostile(), 0..40),
         actions in prop::collection::vec((1usize..2000, 0u8..12), 1..60),
     ) {
         for role in BOTH {
-            let config = Config { outbox_limit: 2000, reply_limit: 2000, undelivered_limit: 2000, ..smallest() };
+            let heartbeat = lively.then(HeartbeatConfig::default);
+            let config =
+                Config { outbox_limit: 2000, reply_limit: 2000, undelivered_limit: 2000, heartbeat, ..smallest() };
             let bound = config.max_held_bytes(1024);
             let mut bench = Bench::handshaking(role, &config.share().unwrap());
             let hello = if role == Role::Acceptor { Kind::Hello } else { Kind::Welcome };

@@ -36,6 +36,7 @@ fn unknown_kinds_are_skipped_or_refused() {
             bytes
         };
         let mut bench = Bench::open(Role::Acceptor, smallest());
+        let idle = bench.connection.held_bytes();
         for length in [0, 1, 4096] {
             bench.feed(&of(length, 0xff));
             of(length, 0x10).iter().for_each(|&byte| bench.feed(&[byte]));
@@ -43,7 +44,7 @@ fn unknown_kinds_are_skipped_or_refused() {
         bench.take(&Frame::ping(1));
         assert_eq!(bench.frames().len(), 1);
         assert_eq!(bench.connection.counters().frames_ignored, 6);
-        assert_eq!(bench.connection.held_bytes(), 0);
+        assert_eq!(bench.connection.held_bytes(), idle);
 
         bench.feed(&of(4097, 0x10)[..HEADER_LEN]);
         bench.assert_failed(CloseCode::FRAME_TOO_LARGE, "a long unknown frame");

@@ -129,7 +129,7 @@ fn the_handshake_has_an_absolute_time_limit() {
 #[test]
 fn an_open_connection_has_no_handshake_limit() {
     for role in BOTH {
-        let mut bench = Bench::open(role, Config::default());
+        let mut bench = Bench::open(role, Config { heartbeat: None, ..Config::default() });
         assert_eq!(bench.connection.poll_timeout(), None);
         bench.pass(1000 * SECOND);
         bench.assert_open("long after the handshake");

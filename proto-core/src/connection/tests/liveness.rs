@@ -52,8 +52,9 @@ fn a_pong_goes_before_waiting_messages_and_says_how_long_it_waited() {
 /// LW-8.1: the time that a PONG was held is 2³² − 1 microseconds at the most.
 #[test]
 fn the_time_in_a_pong_ends_where_its_field_ends() {
+    let patient = Duration::from_secs(9000);
     let config =
-        Config { commit_limit: 1, write_stall_timeout: Duration::from_secs(9000), ..Config::default() };
+        Config { commit_limit: 1, write_stall_timeout: patient, heartbeat: None, ..Config::default() };
     let mut bench = Bench::open(Role::Dialer, config);
     bench.connection.push(bench.now, Message::new(1, "")).unwrap();
     bench.take(&Frame::ping(1));
@@ -64,7 +65,7 @@ fn the_time_in_a_pong_ends_where_its_field_ends() {
 /// Output that makes no progress ends the connection, without a word; any progress starts the time again.
 #[test]
 fn output_without_progress_ends_the_connection() {
-    let mut bench = Bench::open(Role::Dialer, Config::default());
+    let mut bench = Bench::open(Role::Dialer, Config { heartbeat: None, ..Config::default() });
     bench.connection.push(bench.now, Message::new(1, "body")).unwrap();
     let deadline = bench.connection.poll_timeout().unwrap();
     assert_eq!((deadline.at, deadline.timer), (bench.now + 30 * SECOND, Timer::WriteStall));

@@ -5,15 +5,16 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use serde_json::Value;
 
 use super::{section, text, unhex};
 use crate::wire::{
-    CloseCode, CloseInfo, ExtensionBlock, Extensions, Flags, HEADER_LEN, Header, HeaderView, Hello, Kind,
-    PONG_LEN, PREFACE, Parsed, StatusCode,
+    CloseCode, CloseInfo, ExtensionBlock, Extensions, Flags, HEADER_LEN, Header, HeaderView, Heartbeat,
+    Hello, Kind, PONG_LEN, PREFACE, Parsed, StatusCode,
 };
-use crate::{Config, Connection, Event, Instant, Message, Role, SharedConfig, Timeout};
+use crate::{Config, Connection, Event, HeartbeatConfig, Instant, Message, Role, SharedConfig, Timeout};
 
 /// The chunks that each side sends, in order.
 fn turns(conversation: &Value) -> Vec<(Role, Vec<u8>)> {
@@ -82,6 +83,11 @@ fn config(turns: &[(Role, Vec<u8>)], side: Role) -> SharedConfig {
         call_slots: hello.call_slots,
         request_window: hello.request_window,
         push_window: hello.push_window,
+        heartbeat: hello.heartbeat.map(|Heartbeat { wish_millis, minimum_millis }| HeartbeatConfig {
+            wish: Duration::from_millis(wish_millis.into()),
+            minimum: Duration::from_millis(minimum_millis.into()),
+            ..HeartbeatConfig::default()
+        }),
         credentials: hello.credentials,
         capabilities: hello.capabilities,
         ..Config::default()

@@ -1,0 +1,181 @@
+//! The driver's timer: it is never later than the next thing that is due, and is set as rarely as that allows.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::pin::Pin;
+use core::task::Poll;
+use core::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{NoHandler, Rig, poll};
+use crate::config::HeartbeatConfig;
+use crate::error::CloseReason;
+use crate::peer::{Call, CallError};
+use crate::{Config, Instant, Limit, Message};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn open(heartbeat: Option<HeartbeatConfig>) -> Rig<NoHandler> {
+    let config = || Config { heartbeat, ..Config::default() };
+    Rig::open_with(NoHandler, config(), config())
+}
+
+impl Rig<NoHandler> {
+    /// Drives for as long as the driver wants it, as an executor would; then its timer is all that can wake it in time.
+    #[track_caller]
+    fn rest(&mut self) {
+        let mut before = self.woken.so_far();
+        for drives in 0.. {
+            assert!(drives < 4, "it does not come to rest");
+            self.exchange();
+            // The one that ends it may come with the last byte, or with the time.
+            let _ = self.drive();
+            let woken = self.woken.so_far();
+            let heard = self.transport.script(|script| !script.output.is_empty());
+            if woken == before && !heard {
+                break;
+            }
+            before = woken;
+        }
+        let due = self.peer().shared().lock().next_deadline();
+        if let Some(due) = due {
+            let alarm = self.alarm.next();
+            assert!(alarm.is_some_and(|at| at <= due), "{alarm:?} is too late for {due:?}");
+        }
+    }
+
+    /// Lets time pass in which the driver is woken by its timer, and by what the peer says to show that it is there.
+    fn sleep(&mut self, time: Duration) {
+        let end = self.time.now() + time;
+        loop {
+            let far = self.far.poll_timeout().map(|deadline| deadline.at);
+            let Some(at) = self.alarm.next().into_iter().chain(far).min().filter(|&at| at <= end) else {
+                break;
+            };
+            self.pass_until(at);
+            self.far.handle_timeout(at);
+            if self.far.transmit_len() > 0 || self.alarm.state(|alarm| alarm.at) == Some(at) {
+                self.rest();
+            }
+        }
+        self.pass_until(end);
+    }
+
+    fn pass_until(&self, at: Instant) {
+        self.time.pass(at.saturating_since(self.time.now()));
+    }
+}
+
+/// With heartbeats every byte moves the next deadline, but away: the timer may stay where it is until it goes off.
+#[test]
+fn messages_do_not_set_the_timer() {
+    let minute = 60 * SECOND;
+    for messages in [60, 10_000] {
+        let mut rig = open(Some(HeartbeatConfig::default()));
+        for _ in 0..messages {
+            let mut call = Box::pin(rig.peer().call(1, "how are you?"));
+            assert!(poll(call.as_mut()).is_pending());
+            rig.far.push(rig.time.now(), Message::new(1, "news")).unwrap();
+            rig.rest();
+            rig.echo();
+            rig.rest();
+            assert!(poll(call.as_mut()).is_ready());
+            rig.sleep(minute / messages);
+        }
+        let settings = rig.alarm.state(|alarm| alarm.settings);
+        // The calls' deadlines are 10 s away, and a PING is later: two settings for each time that it goes off.
+        assert!(settings <= 2 * 7, "{messages} messages in a minute set the timer {settings} times");
+    }
+}
+
+/// A deadline that becomes the next one when the driver has looked, and before it has gone to rest, is not missed.
+#[test]
+fn a_call_that_gets_in_line_while_the_driver_goes_to_rest_is_not_forgotten() {
+    let mut rig = Rig::open(NoHandler, 1);
+    let peer = rig.peer();
+    let mut slot = Box::pin(peer.call(1, "takes the slot").timeout(20 * SECOND));
+    assert!(poll(slot.as_mut()).is_pending());
+    rig.rest();
+    let (send, receive) = std::sync::mpsc::channel();
+    let late = peer.call(1, "gives no work, but has a deadline").timeout(SECOND);
+    rig.alarm.state(|alarm| {
+        alarm.meanwhile = Some(Box::new(move || {
+            let mut late = Box::pin(late);
+            assert!(poll(late.as_mut()).is_pending());
+            send.send(late).unwrap();
+        }));
+    });
+    // It wakes the driver, so that nobody else can before the driver has gone to rest again.
+    let mut first = Box::pin(peer.call(1, "is in line before it").timeout(30 * SECOND));
+    assert!(poll(first.as_mut()).is_pending());
+    rig.rest();
+    let mut late = receive.recv().unwrap();
+    rig.sleep(SECOND);
+    assert!(matches!(poll(late.as_mut()), Poll::Ready(Err(CallError::TimedOut(_)))));
+}
+
+#[test]
+fn silence_is_noticed_by_the_timer_alone() {
+    let mut rig = open(Some(HeartbeatConfig::default()));
+    rig.rest();
+    // The peer's last word moved the deadline away from where the timer is set.
+    rig.sleep(5 * SECOND);
+    rig.far.push(rig.time.now(), Message::new(1, "the last word")).unwrap();
+    rig.rest();
+    let last_word = rig.time.now();
+    while rig.peer().close_reason().is_none() {
+        let at = rig.alarm.next().expect("a peer that is silent for ever is noticed");
+        rig.pass_until(at);
+        let _ = rig.drive();
+        // The way is broken: nothing that is written arrives.
+        rig.transport.script(|script| script.output.clear());
+    }
+    assert_eq!(rig.peer().close_reason(), Some(CloseReason::TimedOut(Limit::Silence)));
+    assert_eq!(rig.time.now(), last_word + 25 * SECOND);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Call(Duration),
+    Answer,
+    Push,
+    Sleep(Duration),
+}
+
+proptest! {
+    /// Whatever deadlines come and go, and with the timer alone to wake the driver, every call ends when it must.
+    #[test]
+    fn no_deadline_is_missed(
+        lively: bool,
+        steps in prop::collection::vec(
+            prop_oneof![
+                3 => (1..40_000u64).prop_map(|millis| Step::Call(Duration::from_millis(millis))),
+                2 => Just(Step::Answer),
+                2 => Just(Step::Push),
+                4 => (0..30_000u64).prop_map(|millis| Step::Sleep(Duration::from_millis(millis))),
+            ],
+            1..60,
+        ),
+    ) {
+        let mut rig = open(lively.then(HeartbeatConfig::default));
+        let mut calls: Vec<(Instant, Pin<Box<Call>>)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Call(timeout) => {
+                    let mut call = Box::pin(rig.peer().call(1, "").timeout(timeout));
+                    prop_assert!(poll(call.as_mut()).is_pending());
+                    calls.push((rig.time.now() + timeout, call));
+                }
+                Step::Answer => rig.echo(),
+                Step::Push => drop(rig.far.push(rig.time.now(), Message::new(1, ""))),
+                Step::Sleep(time) => rig.sleep(time),
+            }
+            rig.rest();
+            let now = rig.time.now();
+            calls.retain_mut(|(_, call)| poll(call.as_mut()).is_pending());
+            prop_assert!(calls.iter().all(|&(due, _)| due > now), "a call is overdue at {now:?}");
+            prop_assert!(rig.peer().is_open(), "{:?}", rig.peer().close_reason());
+        }
+    }
+}
