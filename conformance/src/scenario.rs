@@ -129,15 +129,24 @@ pub fn configs() -> impl Strategy<Value = SharedConfig> {
     let message = prop_oneof![2 => Just(1024u32), 4 => 1024..4000u32, 4 => 5000..20_000u32];
     let capabilities =
         prop_oneof![3 => Just(Capabilities::SUPPORTED), 1 => (0..8u64).prop_map(Capabilities::from_bits)];
+    let frame = prop_oneof![2 => Just(4096u32), 1 => 4096..10_000u32];
     let slots = prop_oneof![Just(1u32), 2..10u32, Just(1024u32)];
     let window = prop_oneof![Just(0u64), 0..5000u64, Just(1u64 << 20)];
     let outbox = prop_oneof![Just(0usize), 0..10_000usize];
     let commit = prop_oneof![Just(1usize), 1..500usize, Just(128usize << 10)];
-    (message, slots, window.clone(), window, outbox, commit, capabilities).prop_map(
-        |(max_message, call_slots, requests, pushes, outbox_limit, commit_limit, capabilities)| {
+    (message, slots, window.clone(), window, outbox, commit, (frame, capabilities)).prop_map(
+        |(
+            max_message,
+            call_slots,
+            requests,
+            pushes,
+            outbox_limit,
+            commit_limit,
+            (max_frame, capabilities),
+        )| {
             let hour = Duration::from_secs(3600);
             let config = Config {
-                max_frame: 4096,
+                max_frame,
                 capabilities,
                 progress: None,
                 max_message,

@@ -86,7 +86,12 @@ fn bytes_cut_anywhere_give_the_same_events_and_the_same_output() {
             }
         }
         prop_assert_eq!(one.0, two.0, "the events differ");
-        prop_assert_eq!(one.1, two.1, "the output differs");
+        // What a DRAIN wants to hear is left out likewise.
+        let said = |frames: Vec<RawFrame>| -> Vec<RawFrame> {
+            let matters = |frame: &RawFrame| !closing || frame.kind != Kind::Drain as u8;
+            frames.into_iter().filter(matters).collect()
+        };
+        prop_assert_eq!(said(one.1), said(two.1), "the output differs");
         if !closing {
             prop_assert_eq!(one.2, two.2, "the last PING was answered differently");
         }

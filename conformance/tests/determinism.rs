@@ -35,7 +35,8 @@ fn the_same_seed_gives_the_same_run() {
 fn another_seed_gives_another_run() {
     let mut scenario = Scenario::default();
     scenario.pair.to_acceptor.read_size = 1..=20;
-    let call = conformance::Action::Call { size: 500, metadata: 0, timeout: None, lane: Lane::Normal };
+    let call =
+        conformance::Action::Call { size: 500, metadata: 0, timeout: None, lane: proto_core::Lane::Normal };
     let step = conformance::Action::Step(10);
     let role = proto_core::Role::Dialer;
     scenario.script = vec![

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use conformance::frames::{self, Draft, Stream};
 use conformance::{cases, other, scenario};
 use proptest::prelude::*;
-use proto_core::wire::{CloseCode, Kind, PREFACE};
+use proto_core::wire::{Capabilities, CloseCode, Kind, PREFACE};
 use proto_core::{CloseReason, Config, Connection, Event, Instant, Message, Role, Timeout};
 
 const NOW: Instant = Instant::EPOCH;
@@ -64,8 +64,9 @@ impl Attack {
 }
 
 /// A victim with small limits, so that few frames are enough to overstep them.
-fn victim(role: Role) -> Connection {
+fn victim(role: Role, capabilities: Capabilities) -> Connection {
     let config = Config {
+        capabilities,
         max_frame: 4096,
         max_message: 1024,
         call_slots: 4,
@@ -82,9 +83,11 @@ fn victim(role: Role) -> Connection {
 #[test]
 fn any_bytes_end_in_a_stated_reason() {
     let met: RefCell<BTreeMap<CloseCode, usize>> = RefCell::default();
-    let strategy = (attacks(), scenario::roles(), 1..300usize);
-    proptest!(cases(8000), |((attack, role, size) in strategy)| {
-        let mut connection = victim(role);
+    let capabilities =
+        prop_oneof![Just(Capabilities::SUPPORTED), (0..8u64).prop_map(Capabilities::from_bits)];
+    let strategy = (attacks(), scenario::roles(), 1..300usize, capabilities);
+    proptest!(cases(8000), |((attack, role, size, capabilities) in strategy)| {
+        let mut connection = victim(role, capabilities);
         let mut written = Vec::new();
         let mut events = Vec::new();
         for piece in attack.bytes(other(role)).chunks_mut(size) {
@@ -139,6 +142,7 @@ fn any_bytes_end_in_a_stated_reason() {
         CloseCode::SLOT_BEYOND_LIMIT,
         CloseCode::CREDIT_EXCEEDED,
         CloseCode::BAD_CREDIT,
+        CloseCode::BAD_FRAGMENT,
         CloseCode::NOT_NEGOTIATED,
         CloseCode::BAD_CODE,
     ];

@@ -41,7 +41,7 @@ impl Connection {
         let more = header.flags.contains(Flags::MORE);
         let negotiated = match kind {
             Kind::Cancel => self.config.capabilities.contains(Capabilities::CANCEL),
-            Kind::Drain => self.is_drain_available(),
+            Kind::Drain => self.limits.drain,
             _ => !more || self.config.capabilities.contains(Capabilities::FRAGMENTS),
         };
         if !negotiated {
@@ -87,7 +87,14 @@ impl Connection {
         match header.kind {
             Kind::Request => self.requests.take_partial(header.sequence),
             Kind::Reply => self.calls.take_reply(header.sequence),
-            Kind::Push => self.pushes.as_mut()?.take(header.sequence),
+            Kind::Push => {
+                let pushes = self.pushes.as_mut()?;
+                let partial = pushes.take(header.sequence);
+                if pushes.is_empty() {
+                    self.pushes = None;
+                }
+                partial
+            }
             _ => None,
         }
     }
@@ -98,12 +105,12 @@ impl Connection {
         if length > self.config.max_message {
             return Err(ProtocolError::MessageTooLarge { length, limit: self.config.max_message });
         }
-        let charged = charge(length as usize);
+        let (charged, [requests, pushes]) = (charge(length as usize), self.windows());
         match header.kind {
             Kind::Request => {
                 let lane = flags.lane().unwrap_or_default();
                 self.requests.begin(sequence, length, lane, self.config.call_slots)?;
-                self.request_window.charge(charged)?;
+                self.request_window.charge(charged, requests)?;
                 Ok(Admission::Take)
             }
             Kind::Push => {
@@ -113,7 +120,7 @@ impl Connection {
                         |pushes| pushes.begin(sequence),
                     )?;
                 }
-                self.push_window.charge(charged)?;
+                self.push_window.charge(charged, pushes)?;
                 Ok(Admission::Take)
             }
             _ => {

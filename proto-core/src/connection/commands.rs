@@ -14,7 +14,7 @@ use super::{Connection, State};
 use crate::error::{CloseReason, Delivery, Refusal, Refused};
 use crate::event::{CallId, Message, PushToken, RequestId, Timeout};
 use crate::time::Instant;
-use crate::wire::{Capabilities, CloseCode, CloseInfo, Extensions, Kind, Sequence, StatusCode, charge};
+use crate::wire::{CloseCode, CloseInfo, Extensions, Kind, Sequence, StatusCode, charge};
 
 impl Connection {
     /// Calls the peer. [`Event::Ended`](crate::Event::Ended) tells how it went, exactly once.
@@ -69,8 +69,10 @@ impl Connection {
     ) -> Result<(), Refusal> {
         let RequestId(id) = id;
         self.observe(now);
-        let lane = if self.may_send() { self.requests.answer(id) } else { None };
-        let Some(lane) = lane else { return Err(Refusal::Closed) };
+        // Who has answered has done its part, whether the answer can still be sent or not.
+        let Some(lane) = self.requests.answer(id).filter(|_| self.may_send()) else {
+            return Err(Refusal::Closed);
+        };
         let length = extensions.block_len(false) + body.len();
         let replaced = if !extensions.suit(Kind::Reply) {
             Some((StatusCode::HANDLER_FAILED, Refusal::BadExtension))
@@ -230,13 +232,13 @@ impl Connection {
                 Some(Delivery::MaybeSent)
             }
             EndedEarly::Started(place) => {
-                // Without CANCEL, there is no other way to end the message than to send the rest of it.
-                if let (Some(place), true) = (place, self.limits.capabilities.contains(Capabilities::CANCEL))
-                {
+                if let (Some(place), true) = (place, self.limits.cancel) {
                     self.outbox.with_waiting(|lanes| lanes.withdraw(place));
                     self.send_cancel(call.0);
+                    return Some(Delivery::NotSent);
                 }
-                Some(Delivery::NotSent)
+                // Without CANCEL, there is no other way to end the message than to send the rest of it.
+                Some(Delivery::MaybeSent)
             }
             EndedEarly::Waiting(place) => {
                 if let Some(place) = place {
@@ -250,7 +252,7 @@ impl Connection {
 
     /// Tells the peer that nobody waits for a call any more.
     fn send_cancel(&mut self, id: Sequence) {
-        if self.limits.capabilities.contains(Capabilities::CANCEL) && self.may_send() {
+        if self.limits.cancel && self.may_send() {
             self.outbox.with_waiting(|lanes| lanes.push_cancel(id));
         }
     }

@@ -79,16 +79,21 @@ impl Connection {
             let answer = Pong { ping: pong.ping, held_micros: micros_since(self.now, pong.at) };
             self.commit_control(Kind::Pong, Flags::empty(), 0, &answer.to_bytes());
             self.counters.pings_answered += 1;
-        } else if self.is_listening()
-            && (self.request_window.is_grant_due() || self.push_window.is_grant_due())
-        {
-            let grant =
-                Credit { requests: self.request_window.announce(), pushes: self.push_window.announce() };
+        } else if self.is_grant_due() {
+            let [requests, pushes] = self.windows();
+            let requests = self.request_window.announce(requests);
+            let grant = Credit { requests, pushes: self.push_window.announce(pushes) };
             self.commit_control(Kind::Credit, Flags::empty(), 0, &grant.to_bytes());
         } else if !self.commit_drain() && !self.commit_waiting() {
             return self.commit_close();
         }
         true
+    }
+
+    fn is_grant_due(&self) -> bool {
+        let [requests, pushes] = self.windows();
+        self.is_listening()
+            && (self.request_window.is_grant_due(requests) || self.push_window.is_grant_due(pushes))
     }
 
     /// Commits what is next among what waits, or finds that it need not be sent any more.

@@ -38,12 +38,17 @@ impl SendAccount {
     }
 }
 
-/// One account on the receiving side.
+/// How much a receiving side takes: what its configuration says, so that no account need keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ReceiveAccount {
-    window: u64,
+pub(super) struct Window {
+    pub(super) size: u64,
     /// What one largest message is charged: the peer never waits for credit with less than this left.
-    largest: u64,
+    pub(super) largest: u64,
+}
+
+/// One account on the receiving side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ReceiveAccount {
     charged: u64,
     returned: u64,
     /// What had been returned when the last grant was announced.
@@ -51,15 +56,11 @@ pub(super) struct ReceiveAccount {
 }
 
 impl ReceiveAccount {
-    pub(super) const fn new(window: u64, largest: u64) -> Self {
-        Self { window, largest, charged: 0, returned: 0, announced: 0 }
-    }
-
     /// The peer sent a message.
-    pub(super) const fn charge(&mut self, charge: u64) -> Result<(), ProtocolError> {
+    pub(super) const fn charge(&mut self, charge: u64, window: Window) -> Result<(), ProtocolError> {
         // Compared as differences, so that the totals may wrap after 2^64 bytes and nothing happens.
         let outstanding = self.charged.wrapping_sub(self.announced);
-        if charge > self.window - outstanding {
+        if charge > window.size - outstanding {
             return Err(ProtocolError::CreditExceeded);
         }
         self.charged = self.charged.wrapping_add(charge);
@@ -79,16 +80,16 @@ impl ReceiveAccount {
     }
 
     /// Whether the peer should hear of what has been given back (LW-6.4): it is much, or the peer may be waiting for it.
-    pub(super) const fn is_grant_due(&self) -> bool {
+    pub(super) const fn is_grant_due(&self, window: Window) -> bool {
         let unannounced = self.returned.wrapping_sub(self.announced);
-        let left = self.window - self.charged.wrapping_sub(self.announced);
-        unannounced > 0 && (unannounced >= self.window.div_ceil(2) || left < self.largest)
+        let left = window.size - self.charged.wrapping_sub(self.announced);
+        unannounced > 0 && (unannounced >= window.size.div_ceil(2) || left < window.largest)
     }
 
     /// The grant to announce, which counts as announced from now on.
-    pub(super) const fn announce(&mut self) -> u64 {
+    pub(super) const fn announce(&mut self, window: Window) -> u64 {
         self.announced = self.returned;
-        self.returned.saturating_add(self.window)
+        self.returned.saturating_add(window.size)
     }
 }
 
@@ -96,51 +97,56 @@ impl ReceiveAccount {
 mod tests {
     use super::*;
 
+    const fn window(size: u64, largest: u64) -> Window {
+        Window { size, largest }
+    }
+
     /// LW-6.1: the sum of charges never exceeds the grant, to the byte.
     #[test]
     fn an_account_is_exact_to_the_byte() {
         let mut sender = SendAccount::new(100);
-        let mut receiver = ReceiveAccount::new(100, 0);
+        let (mut receiver, window) = (ReceiveAccount::default(), window(100, 0));
         assert!(sender.take(60) && sender.take(40) && !sender.take(1));
-        assert_eq!(receiver.charge(60), Ok(()));
-        assert_eq!(receiver.charge(41), Err(ProtocolError::CreditExceeded));
-        assert_eq!(receiver.charge(40), Ok(()));
+        assert_eq!(receiver.charge(60, window), Ok(()));
+        assert_eq!(receiver.charge(41, window), Err(ProtocolError::CreditExceeded));
+        assert_eq!(receiver.charge(40, window), Ok(()));
         receiver.give_back(60);
         // Not yet announced, so not yet granted.
-        assert_eq!(receiver.charge(1), Err(ProtocolError::CreditExceeded));
-        let grant = receiver.announce();
+        assert_eq!(receiver.charge(1, window), Err(ProtocolError::CreditExceeded));
+        let grant = receiver.announce(window);
         assert_eq!(sender.grant(grant), Ok(()));
         assert!(sender.take(60) && !sender.take(1));
-        assert_eq!(receiver.charge(60), Ok(()));
-        assert_eq!(receiver.charge(1), Err(ProtocolError::CreditExceeded));
+        assert_eq!(receiver.charge(60, window), Ok(()));
+        assert_eq!(receiver.charge(1, window), Err(ProtocolError::CreditExceeded));
     }
 
     /// LW-6.4: a grant is due when half of the window has been returned.
     #[test]
     fn a_grant_is_due_at_half_of_the_window() {
-        let mut account = ReceiveAccount::new(101, 0);
-        assert_eq!(account.charge(101), Ok(()));
+        let (mut account, window) = (ReceiveAccount::default(), window(101, 0));
+        assert_eq!(account.charge(101, window), Ok(()));
         account.give_back(50);
-        assert!(!account.is_grant_due());
+        assert!(!account.is_grant_due(window));
         account.give_back(1);
-        assert!(account.is_grant_due());
-        account.announce();
-        assert!(!account.is_grant_due());
+        assert!(account.is_grant_due(window));
+        account.announce(window);
+        assert!(!account.is_grant_due(window));
     }
 
     /// LW-6.4: a sender that wants to send one largest message is never left waiting for a grant that is not due.
     #[test]
     fn a_largest_message_always_gets_its_credit() {
-        for window in 100..=250 {
+        for size in 100..=250 {
+            let window = window(size, 100);
             for first in 64..=100 {
-                let mut sender = SendAccount::new(window);
-                let mut receiver = ReceiveAccount::new(window, 100);
+                let mut sender = SendAccount::new(size);
+                let mut receiver = ReceiveAccount::default();
                 for charge in [first, 100, first, 100, 100] {
-                    if receiver.is_grant_due() {
-                        assert_eq!(sender.grant(receiver.announce()), Ok(()));
+                    if receiver.is_grant_due(window) {
+                        assert_eq!(sender.grant(receiver.announce(window)), Ok(()));
                     }
-                    assert!(sender.take(charge), "window {window}: no credit for {charge} after {first}");
-                    assert_eq!(receiver.charge(charge), Ok(()));
+                    assert!(sender.take(charge), "window {size}: no credit for {charge} after {first}");
+                    assert_eq!(receiver.charge(charge, window), Ok(()));
                     receiver.give_back(charge);
                 }
             }
@@ -157,9 +163,9 @@ mod tests {
 
     #[test]
     fn more_than_was_charged_cannot_be_given_back() {
-        let mut account = ReceiveAccount::new(100, 0);
+        let (mut account, window) = (ReceiveAccount::default(), window(100, 0));
         account.give_back(1000);
-        assert_eq!(account.announce(), 100);
-        assert_eq!(account.charge(101), Err(ProtocolError::CreditExceeded));
+        assert_eq!(account.announce(window), 100);
+        assert_eq!(account.charge(101, window), Err(ProtocolError::CreditExceeded));
     }
 }

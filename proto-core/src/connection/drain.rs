@@ -18,7 +18,7 @@ use crate::error::CloseReason;
 use crate::event::Event;
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::wire::{Capabilities, CloseCode, CloseInfo, Flags, Kind};
+use crate::wire::{CloseCode, CloseInfo, Flags, Kind};
 
 /// A connection that comes to its end.
 #[derive(Debug)]
@@ -84,11 +84,6 @@ impl Connection {
         matches!(self.state, State::Draining(_))
     }
 
-    pub(super) fn is_drain_available(&self) -> bool {
-        let both = [self.limits.capabilities, self.config.capabilities];
-        both.iter().all(|capabilities| capabilities.contains(Capabilities::DRAIN))
-    }
-
     /// Whether the peer may still send this.
     pub(super) fn may_hear(&self, kind: Kind, flags: Flags) -> bool {
         match (&self.state, kind) {
@@ -117,7 +112,7 @@ impl Connection {
     /// Sends what is to be said next about the drain.
     pub(super) fn commit_drain(&mut self) -> bool {
         let more = self.outbox.has_waiting_requests() || self.calls_in_line;
-        let available = self.is_drain_available();
+        let available = self.limits.drain;
         let State::Draining(draining) = &mut self.state else { return false };
         let next = if more { Word::Drain } else { Word::End };
         if !available || draining.said == Word::End || draining.said == next {
@@ -133,7 +128,7 @@ impl Connection {
     /// Goes on to closing when all that a drain waits for has come. Says whether it did.
     pub(super) fn finish_drain(&mut self) -> bool {
         let State::Draining(draining) = &self.state else { return false };
-        let agreed = if self.is_drain_available() {
+        let agreed = if self.limits.drain {
             draining.said == Word::End && draining.heard == Word::End
         } else {
             draining.own

@@ -115,7 +115,7 @@ impl Connection {
         let id = RequestId(header.sequence);
         if !self.may_send() {
             self.counters.requests_dropped += 1;
-        } else if !self.is_running() || self.is_draining() && !self.is_drain_available() {
+        } else if !self.is_running() || self.is_draining() && !self.limits.drain {
             self.answer_unrun(id, StatusCode::DRAINING);
         } else {
             self.requests.queue(header.sequence);

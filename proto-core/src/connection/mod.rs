@@ -45,7 +45,7 @@ use core::time::Duration;
 
 use self::calls::Calls;
 use self::close::Closing;
-use self::credit::{ReceiveAccount, SendAccount};
+use self::credit::{ReceiveAccount, SendAccount, Window};
 use self::drain::Draining;
 use self::events::Events;
 use self::heartbeat::Liveness;
@@ -185,8 +185,9 @@ struct Limits {
     message: u32,
     /// The most that a frame may be long: a longer message is cut.
     frame: u32,
-    /// What the peer handles.
-    capabilities: Capabilities,
+    /// What the peer handles, and both sides do.
+    cancel: bool,
+    drain: bool,
     /// The number of the next message that is cut; of a push also the generation of its id.
     next_cut: u32,
 }
@@ -198,7 +199,10 @@ impl Limits {
         } else {
             (peer.max_message.min(peer.max_frame), peer.max_frame)
         };
-        Self { message, frame, capabilities: peer.capabilities, next_cut: 1 }
+        let both = |capability| [peer.capabilities, config.capabilities].map(|own| own.contains(capability));
+        let [cancel, _] = both(Capabilities::CANCEL);
+        let drain = both(Capabilities::DRAIN) == [true; 2];
+        Self { message, frame, cancel, drain, next_cut: 1 }
     }
 }
 
@@ -225,7 +229,6 @@ impl Connection {
     /// A dialer has its preface and HELLO to send at once. Chance, such as when the first PING is sent, comes from `seed`
     /// alone: give connections different ones.
     pub fn new(config: &SharedConfig, role: Role, now: Instant, seed: u64) -> Self {
-        let largest = charge(config.max_message as usize);
         let mut connection = Self {
             config: config.clone(),
             now,
@@ -238,8 +241,8 @@ impl Connection {
             request_account: SendAccount::default(),
             push_account: SendAccount::default(),
             requests: Requests::new(),
-            request_window: ReceiveAccount::new(config.request_window, largest),
-            push_window: ReceiveAccount::new(config.push_window, largest),
+            request_window: ReceiveAccount::default(),
+            push_window: ReceiveAccount::default(),
             pushes: None,
             limits: Limits::default(),
             pong: None,
@@ -289,6 +292,12 @@ impl Connection {
         self.limit_life();
         let held = welcome.as_deref().map_or(0, Hello::held_bytes);
         self.events.push(Event::Open(welcome), held);
+    }
+
+    /// How many bytes of the peer's requests, and of its pushes, this side takes.
+    fn windows(&self) -> [Window; 2] {
+        let largest = charge(self.config.max_message as usize);
+        [self.config.request_window, self.config.push_window].map(|size| Window { size, largest })
     }
 
     /// Time moves on, never back.
@@ -401,7 +410,7 @@ impl Connection {
     }
 
     /// Requests of the peer that want a reply or whose reply has not been committed.
-    pub const fn requests_in_flight(&self) -> usize {
+    pub fn requests_in_flight(&self) -> usize {
         self.requests.open()
     }
 

@@ -17,6 +17,12 @@ use crate::wire::{Lane, Sequence, charge};
 
 #[derive(Debug)]
 pub(super) struct Requests {
+    /// Nothing is held while no request is open.
+    table: Option<Box<Table>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
     slots: Vec<Slot>,
     open: u32,
 }
@@ -47,12 +53,12 @@ pub(super) enum Stage {
 
 impl Requests {
     pub(super) const fn new() -> Self {
-        Self { slots: Vec::new(), open: 0 }
+        Self { table: None }
     }
 
     /// Requests that have not been answered on the wire.
-    pub(super) const fn open(&self) -> usize {
-        self.open as usize
+    pub(super) fn open(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| table.open as usize)
     }
 
     /// Takes the slot of a REQUEST that begins to arrive.
@@ -66,17 +72,18 @@ impl Requests {
         if u32::from(id.slot()) >= limit {
             return Err(ProtocolError::SlotBeyondLimit(id.slot()));
         }
+        let table = self.table.get_or_insert_with(Box::default);
         let at = usize::from(id.slot());
-        if self.slots.len() <= at {
-            self.slots.resize_with(at + 1, Slot::default);
+        if table.slots.len() <= at {
+            table.slots.resize_with(at + 1, Slot::default);
         }
-        let slot = &mut self.slots[at];
+        let slot = &mut table.slots[at];
         if slot.stage != Stage::Free {
             return Err(ProtocolError::SlotInUse(id.slot()));
         }
         let generation = id.generation();
         *slot = Slot { generation, length, stage: Stage::Arriving, lane, ..Slot::default() };
-        self.open += 1;
+        table.open += 1;
         Ok(())
     }
 
@@ -132,17 +139,21 @@ impl Requests {
     pub(super) fn finish(&mut self, id: Sequence) -> u64 {
         let Some(slot) = self.slot(id) else { return 0 };
         let charged = charge(core::mem::take(slot).length as usize);
-        self.open -= 1;
-        if self.open == 0 {
-            *self = Self::new();
+        if let Some(table) = &mut self.table {
+            table.open -= 1;
+        }
+        if self.open() == 0 {
+            self.table = None;
         }
         charged
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        let partials = self.slots.iter().filter_map(|slot| slot.partial.as_ref());
-        self.slots.capacity() * size_of::<Slot>()
-            + partials.map(|partial| partial.held_bytes()).sum::<usize>()
+        self.table.as_ref().map_or(0, |table| {
+            let partials = table.slots.iter().filter_map(|slot| slot.partial.as_ref());
+            let slots = table.slots.capacity() * size_of::<Slot>();
+            size_of::<Table>() + slots + partials.map(|partial| partial.held_bytes()).sum::<usize>()
+        })
     }
 
     fn advance(&mut self, id: Sequence, from: Stage, to: Stage) {
@@ -152,7 +163,7 @@ impl Requests {
     }
 
     fn slot(&mut self, id: Sequence) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(usize::from(id.slot()))?;
+        let slot = self.table.as_mut()?.slots.get_mut(usize::from(id.slot()))?;
         (slot.stage != Stage::Free && slot.generation == id.generation()).then_some(slot)
     }
 }

@@ -111,8 +111,9 @@ fn a_grant_is_never_more_than_its_field_holds() {
     assert_eq!(token.0, 68);
     bench.connection.release(bench.now, token);
     // So little is returned that nothing is due; what would be granted is seen when it is.
-    bench.connection.push_window.announce();
-    assert_eq!(bench.connection.push_window.announce(), u64::MAX);
+    let [_, window] = bench.connection.windows();
+    bench.connection.push_window.announce(window);
+    assert_eq!(bench.connection.push_window.announce(window), u64::MAX);
 }
 
 /// LW-6.3: a request's charge is returned when its REPLY is sent, a push's when the application has finished with it.
