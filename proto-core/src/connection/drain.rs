@@ -5,7 +5,7 @@
 //! | – | – | DRAIN goes out, with END if no request waits |
 //! | DRAIN | any | END follows when the last request is committed |
 //! | END | – or DRAIN | requests of the peer are served |
-//! | END | END | CLOSE, once no call is in flight either way |
+//! | END | END | whoever wanted it sends CLOSE, once no call is in flight either way |
 //!
 //! The limits on a connection's life that lead here, its age and its idleness, are here too.
 
@@ -14,7 +14,6 @@ use core::time::Duration;
 
 use super::close::{Closing, info_bytes};
 use super::{Connection, State, Timer};
-use crate::error::CloseReason;
 use crate::event::Event;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -128,25 +127,18 @@ impl Connection {
     /// Goes on to closing when all that a drain waits for has come. Says whether it did.
     pub(super) fn finish_drain(&mut self) -> bool {
         let State::Draining(draining) = &self.state else { return false };
-        let agreed = if self.limits.drain {
-            draining.said == Word::End && draining.heard == Word::End
-        } else {
-            draining.own
-        };
-        let quiet = !self.calls_in_line && self.is_quiet();
-        if agreed && quiet {
+        let agreed = draining.said == Word::End && draining.heard == Word::End || !self.limits.drain;
+        let done = draining.own && agreed && !self.calls_in_line && self.is_quiet();
+        if done {
             self.end_drain();
         }
-        agreed && quiet
+        done
     }
 
     /// The drain is over, or its time is.
     pub(super) fn end_drain(&mut self) {
         if let State::Draining(draining) = &mut self.state {
-            let mut closing = Closing::own(draining.code, core::mem::take(&mut draining.info));
-            if !draining.own {
-                closing.reason = CloseReason::Peer(draining.code, None);
-            }
+            let closing = Closing::own(draining.code, core::mem::take(&mut draining.info));
             self.start_closing(closing);
         }
     }
