@@ -70,6 +70,7 @@ mod stream;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use proto_core::Instant;
@@ -78,12 +79,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub use proto_core;
 pub use proto_core::bytes::{self, Bytes};
+pub use proto_core::client::{BreakerConfig, Delay, GiveUp, ReconnectConfig, Redirects};
 pub use proto_core::endpoint::{
     Address, AddressAction, AddressError, BindError, Broadcast, Client, ConnectError, ServerHandle,
 };
 pub use proto_core::peer::{
-    Call, CallError, Clock, Handler, Handlers, NoHandler, Peer, Push, Refuse, Reply, Request, Status,
-    on_push, on_request,
+    Call, CallError, ClientState, Clock, Handler, Handlers, NoHandler, Peer, Push, Refuse, Reply, Request,
+    Status, WhileDown, on_push, on_request,
 };
 pub use proto_core::wire::{ExtensionFields, Extensions, Hello, Lane};
 pub use proto_core::{
@@ -121,7 +123,7 @@ pub async fn connect(address: impl Into<Address>) -> Result<Client, ConnectError
 pub async fn connect_with<H>(address: impl Into<Address>, handler: H) -> Result<Client, ConnectError>
 where
     H: Handler,
-    Tokio: Spawn<proto_core::peer::Driver<Stream, Sleep, H>>,
+    Tokio: Spawn<endpoint::ClientTask<Tokio, H>>,
 {
     client(handler).connect(address).await
 }
@@ -147,6 +149,8 @@ impl Runtime for Tokio {
     type Stream = Stream;
     type Listener = TokioListener;
     type Sleep = Sleep;
+    type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+    type Connecting = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
 
     fn clock(&self) -> Clock {
         let epoch = self.epoch;
@@ -161,16 +165,17 @@ impl Runtime for Tokio {
         Sleep::new(self.epoch)
     }
 
-    async fn resolve(&self, address: &str) -> io::Result<Vec<SocketAddr>> {
-        Ok(tokio::net::lookup_host(address).await?.collect())
+    fn resolve(&self, address: &str) -> Self::Resolving {
+        let address = address.to_owned();
+        Box::pin(async { Ok(tokio::net::lookup_host(address).await?.collect()) })
     }
 
     fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<TokioListener> {
         TcpListener::from_std(adapter_kit::listen(address, backlog)?).map(TokioListener)
     }
 
-    async fn connect(&self, address: SocketAddr) -> io::Result<Stream> {
-        Stream::new(TcpStream::connect(address).await?)
+    fn connect(&self, address: SocketAddr) -> Self::Connecting {
+        Box::pin(async move { Stream::new(TcpStream::connect(address).await?) })
     }
 }
 

@@ -28,6 +28,8 @@ impl Runtime for Counted {
     type Stream = Stream;
     type Listener = TokioListener;
     type Sleep = Sleep;
+    type Resolving = <Tokio as Runtime>::Resolving;
+    type Connecting = <Tokio as Runtime>::Connecting;
 
     fn clock(&self) -> Clock {
         self.tokio.clock()
@@ -41,16 +43,16 @@ impl Runtime for Counted {
         self.tokio.sleep()
     }
 
-    async fn resolve(&self, address: &str) -> io::Result<Vec<SocketAddr>> {
-        self.tokio.resolve(address).await
+    fn resolve(&self, address: &str) -> Self::Resolving {
+        self.tokio.resolve(address)
     }
 
     fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<TokioListener> {
         self.tokio.bind(address, backlog)
     }
 
-    async fn connect(&self, address: SocketAddr) -> io::Result<Stream> {
-        self.tokio.connect(address).await
+    fn connect(&self, address: SocketAddr) -> Self::Connecting {
+        self.tokio.connect(address)
     }
 }
 

@@ -72,7 +72,7 @@ fn a_server_that_stops_tells_its_clients_and_returns() {
         let server = serve(echo()).await;
         let mut clients = Vec::new();
         for _ in 0..5 {
-            clients.push(connect(server.local_addr()).await.unwrap());
+            clients.push(client(NoHandler).reconnect(None).connect(server.local_addr()).await.unwrap());
         }
         // One has not said a word yet, and learns of it as well.
         let mut silent = Raw::connect(server.local_addr()).await;
@@ -94,7 +94,7 @@ fn a_server_that_stops_tells_its_clients_and_returns() {
 fn dropping_the_future_of_serve_ends_the_connections_too() {
     on_both(|| async {
         let server = serve(echo()).await;
-        let client = connect(server.local_addr()).await.unwrap();
+        let client = client(NoHandler).reconnect(None).connect(server.local_addr()).await.unwrap();
         server.served.abort();
         assert_eq!(in_time(client.closed()).await, CloseReason::Peer(CloseCode::GOING_AWAY, None));
         until(|| server.connections() == 0).await;

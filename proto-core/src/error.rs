@@ -206,6 +206,8 @@ pub enum TransportError {
     Reset,
     /// The system gave up on the peer.
     TimedOut,
+    /// No stream could be opened.
+    Unreachable,
 }
 
 impl fmt::Display for TransportError {
@@ -216,6 +218,7 @@ impl fmt::Display for TransportError {
             Self::Other => "the transport failed",
             Self::Reset => "the stream was reset",
             Self::TimedOut => "the transport timed out",
+            Self::Unreachable => "no stream could be opened",
         })
     }
 }

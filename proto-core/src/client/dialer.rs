@@ -188,6 +188,13 @@ impl Dialer {
         }
     }
 
+    /// The same dialer, which begins with this address of those that it was given.
+    #[must_use]
+    pub const fn beginning_with(mut self, address: usize) -> Self {
+        self.next = address;
+        self
+    }
+
     /// Begins: the first attempt is made at once.
     pub fn start(&mut self, now: Instant) {
         self.observe(now);

@@ -11,15 +11,21 @@ use core::time::Duration;
 use std::io;
 
 use super::address::Address;
+use super::client_task::{ClientTask, Plan, late};
 use super::error::{AddressAction, AddressError, ConnectError};
 use super::runtime::{Runtime, Spawn};
+use crate::client::{Dialer, ReconnectConfig};
 use crate::config::Config;
-use crate::connection::Role;
 use crate::error::CloseReason;
-use crate::peer::{Driver, Handler, Identity, Peer};
+use crate::peer::{ClientState, Handler, Peer, WhileDown};
 use crate::wire::{CloseCode, CloseInfo, Credentials};
 
-/// A connection to a server. It is used like the [`Peer`] that it holds.
+/// A connection to a server, and the next one when it is lost. It is used like the [`Peer`] that it holds.
+///
+/// When its connection is lost, a client comes back by itself, as its [`ReconnectConfig`] says. Calls that were under way and
+/// cannot have been run are called again on the next connection, within their deadlines; so are those that may have been run
+/// and are [idempotent](crate::peer::Call::idempotent). All others end as [lost](crate::peer::CallError::Lost). Pushes are
+/// not kept.
 ///
 /// Cloning it is cheap. Dropping the last clone closes the connection: what has been accepted is still sent, within the
 /// connection's time limits, as long as the runtime goes on. At the end of `main` it does not: there, await
@@ -46,12 +52,37 @@ impl Client {
             config: Config::default(),
             credentials: None,
             connect_timeout: Duration::from_secs(10),
+            reconnect: Some(ReconnectConfig::default()),
+            while_down: WhileDown::default(),
         }
     }
 
-    /// The connection's handle.
+    /// The connection's handle. It stays the same when the client comes back on another connection.
     pub fn peer(&self) -> &Peer {
         &self.0.0
+    }
+
+    /// Where the client stands: connected, on its way back, or at its end.
+    pub fn state(&self) -> ClientState {
+        self.peer().client_state()
+    }
+
+    /// Waits until the client stands elsewhere than `known`, and says where.
+    ///
+    /// ```no_run
+    /// # async fn example(client: proto_core::endpoint::Client) {
+    /// let mut state = client.state();
+    /// while state.end().is_none() {
+    ///     state = client.changed(&state).await;
+    ///     println!("{state:?}");
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing. States that come and go in between may be missed.
+    pub async fn changed(&self, known: &ClientState) -> ClientState {
+        self.peer().changed_state(known.clone()).await
     }
 
     /// Closes the connection, and waits until it has ended. What has been accepted is sent first; calls that have not
@@ -92,13 +123,15 @@ impl fmt::Debug for Client {
 }
 
 /// Configures a client.
-#[must_use = "nothing is connected before `connect`"]
+#[must_use = "nothing is connected before `connect` or `start`"]
 pub struct ClientBuilder<R, H> {
     runtime: R,
     handler: H,
     config: Config,
     credentials: Option<Credentials>,
     connect_timeout: Duration,
+    reconnect: Option<ReconnectConfig>,
+    while_down: WhileDown,
 }
 
 impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
@@ -121,44 +154,137 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
         self
     }
 
+    /// How the client comes back when it loses its connection; `None` lets it end with the connection. Default
+    /// [`ReconnectConfig::default`].
+    pub fn reconnect(mut self, reconnect: impl Into<Option<ReconnectConfig>>) -> Self {
+        self.reconnect = reconnect.into();
+        self
+    }
+
+    /// What becomes of calls that are made while there is no connection. Default: they wait for the next one, within their
+    /// deadlines ([`WhileDown::default`]).
+    pub fn while_down(mut self, policy: WhileDown) -> Self {
+        self.while_down = policy;
+        self
+    }
+
     /// Runs on this runtime in place of its default.
     pub fn runtime(mut self, runtime: R) -> Self {
         self.runtime = runtime;
         self
     }
 
-    /// Connects, and waits until the server has accepted.
+    /// Connects, and waits until the server has accepted. From then on, the client comes back by itself when it loses its
+    /// connection.
     ///
     /// # Errors
-    /// If no address takes the connection, or if the handshake fails; the error names the address and the cause.
+    /// If no address takes the connection, or if the handshake fails; the error names the address and the cause. To wait for
+    /// a server that is not there yet, [`start`](Self::start) the client and await [`Peer::opened`].
     ///
     /// # Cancel safety
     /// Dropping the future gives the attempt up: a connection that was made already is closed.
     pub async fn connect(self, address: impl Into<Address>) -> Result<Client, ConnectError>
     where
-        R: Spawn<Driver<R::Stream, R::Sleep, H>>,
+        R: Spawn<ClientTask<R, H>>,
     {
-        let Self { runtime, handler, mut config, credentials, connect_timeout } = self;
-        config.credentials = credentials.unwrap_or(config.credentials);
-        let config = config.share()?;
-        let address = address.into();
-        let (stream, remote) = reach(&runtime, &address, connect_timeout).await?;
-        let (clock, sleep) = (runtime.clock(), runtime.sleep());
-        let driver = Driver::new(
-            &config,
-            Role::Dialer,
-            Identity { id: 0, remote: Some(remote), seed: runtime.seed() },
-            &clock,
-            stream,
-            sleep,
-            Arc::new(handler),
-        );
-        let client = Client(Arc::new(CloseOnDrop(driver.peer().clone())));
-        runtime.spawn(driver);
-        match client.opened().await {
-            Ok(()) => Ok(client),
-            Err(reason) => Err(ConnectError::Handshake { address, reason }),
+        self.connect_any([address]).await
+    }
+
+    /// Connects like [`connect`](Self::connect) to the first of several addresses that accepts. When the connection is
+    /// lost, all of them are tried in turn.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect): what the last address said.
+    ///
+    /// # Cancel safety
+    /// As for [`connect`](Self::connect).
+    pub async fn connect_any(
+        self,
+        addresses: impl IntoIterator<Item = impl Into<Address>>,
+    ) -> Result<Client, ConnectError>
+    where
+        R: Spawn<ClientTask<R, H>>,
+    {
+        let prepared = self.prepare(addresses)?;
+        let plan = &prepared.plan;
+        let mut last = None;
+        for (number, address) in plan.addresses.iter().enumerate() {
+            let (stream, remote) = match reach(&plan.runtime, address, plan.connect_timeout).await {
+                Ok(reached) => reached,
+                Err(error) => {
+                    last = Some(error.into());
+                    continue;
+                }
+            };
+            let (client, peer) = prepared.client();
+            let dialer = prepared.dialer().beginning_with(number);
+            plan.runtime.spawn(ClientTask::on(plan.clone(), peer, dialer, stream, remote));
+            match client.opened().await {
+                Ok(()) => return Ok(client),
+                Err(reason) => {
+                    last = Some(ConnectError::Handshake { address: address.clone(), reason });
+                }
+            }
         }
+        Err(last.unwrap_or(ConnectError::NoAddress))
+    }
+
+    /// Makes a client that connects as soon as it can, and does not wait for that: calls made meanwhile wait for the
+    /// connection as [`while_down`](Self::while_down) says. [`Client::state`] tells where it stands.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense, or if there is no address.
+    pub fn start(
+        self,
+        addresses: impl IntoIterator<Item = impl Into<Address>>,
+    ) -> Result<Client, ConnectError>
+    where
+        R: Spawn<ClientTask<R, H>>,
+    {
+        let prepared = self.prepare(addresses)?;
+        if prepared.plan.addresses.is_empty() {
+            return Err(ConnectError::NoAddress);
+        }
+        let (client, peer) = prepared.client();
+        let plan = prepared.plan.clone();
+        let task = ClientTask::new(plan, peer, prepared.dialer());
+        prepared.plan.runtime.spawn(task);
+        Ok(client)
+    }
+
+    fn prepare(
+        self,
+        addresses: impl IntoIterator<Item = impl Into<Address>>,
+    ) -> Result<Prepared<R, H>, ConnectError> {
+        let Self { runtime, handler, mut config, credentials, connect_timeout, reconnect, while_down } = self;
+        config.credentials = credentials.unwrap_or(config.credentials);
+        let bare = Config { credentials: Credentials::default(), ..config.clone() }.share()?;
+        let config = config.share()?;
+        let (handler, addresses) = (Arc::new(handler), addresses.into_iter().map(Into::into).collect());
+        let plan = Plan { runtime, handler, config, bare, addresses, connect_timeout };
+        Ok(Prepared { plan: Arc::new(plan), reconnect, while_down })
+    }
+}
+
+/// All that a client is made of.
+struct Prepared<R, H> {
+    plan: Arc<Plan<R, H>>,
+    reconnect: Option<ReconnectConfig>,
+    while_down: WhileDown,
+}
+
+impl<R: Runtime, H: Handler> Prepared<R, H> {
+    fn client(&self) -> (Client, Peer) {
+        let standby = self.reconnect.as_ref().map(|_| self.while_down);
+        let peer = Peer::client(self.plan.runtime.clock(), &self.plan.config, standby);
+        (Client(Arc::new(CloseOnDrop(peer.clone()))), peer)
+    }
+
+    fn dialer(&self) -> Dialer {
+        // A client that does not come back has one attempt.
+        let once = || ReconnectConfig { attempt_limit: Some(1), ..ReconnectConfig::default() };
+        let config = self.reconnect.clone().unwrap_or_else(once);
+        Dialer::new(config, self.plan.addresses.len(), self.plan.runtime.seed())
     }
 }
 
@@ -169,7 +295,6 @@ async fn reach<R: Runtime>(
     timeout: Duration,
 ) -> Result<(R::Stream, SocketAddr), AddressError> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
     let late_name = || AddressError::new(AddressAction::Resolve, address, &late());
     for candidate in within(runtime, timeout, address.resolve(runtime), late_name).await? {
         match within(runtime, timeout, runtime.connect(candidate), late).await {

@@ -68,6 +68,8 @@ pub enum ConnectError {
         /// What the server said, or what went wrong.
         reason: CloseReason,
     },
+    /// There is no address to connect to.
+    NoAddress,
 }
 
 impl fmt::Display for ConnectError {
@@ -76,6 +78,7 @@ impl fmt::Display for ConnectError {
             Self::Address(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
             Self::Handshake { address, reason } => write!(f, "no handshake with {address}: {reason}"),
+            Self::NoAddress => f.write_str("there is no address to connect to"),
         }
     }
 }
@@ -83,7 +86,7 @@ impl fmt::Display for ConnectError {
 impl core::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Address(_) | Self::Config(_) => None,
+            Self::Address(_) | Self::Config(_) | Self::NoAddress => None,
             Self::Handshake { reason, .. } => Some(reason),
         }
     }

@@ -7,6 +7,7 @@
 mod accept;
 mod address;
 mod client;
+mod client_task;
 mod error;
 mod registry;
 mod runtime;
@@ -14,6 +15,7 @@ mod server;
 
 pub use self::address::Address;
 pub use self::client::{Client, ClientBuilder};
+pub use self::client_task::ClientTask;
 pub use self::error::{AddressAction, AddressError, BindError, ConnectError};
 pub use self::registry::{Broadcast, ServerHandle};
 pub use self::runtime::{Listener, Runtime, Spawn};

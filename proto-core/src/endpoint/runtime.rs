@@ -18,6 +18,10 @@ pub trait Runtime: Clone + 'static {
     type Listener: Listener<Stream = Self::Stream> + 'static;
     /// A timer that can be set again and again.
     type Sleep: Sleep + 'static;
+    /// Finds out what a name means. Named, so that a client's task can hold it: boxed, and `Send` where tasks move.
+    type Resolving: Future<Output = io::Result<Vec<SocketAddr>>> + Unpin + 'static;
+    /// Opens a stream; likewise.
+    type Connecting: Future<Output = io::Result<Self::Stream>> + Unpin + 'static;
 
     /// The clock that the timers of this runtime follow.
     fn clock(&self) -> Clock;
@@ -29,7 +33,7 @@ pub trait Runtime: Clone + 'static {
     fn sleep(&self) -> Self::Sleep;
 
     /// The addresses that a host and port have, in the order in which to try them.
-    fn resolve(&self, address: &str) -> impl Future<Output = io::Result<Vec<SocketAddr>>>;
+    fn resolve(&self, address: &str) -> Self::Resolving;
 
     /// Listens on an address, with room for `backlog` connections that have not been accepted.
     ///
@@ -38,7 +42,7 @@ pub trait Runtime: Clone + 'static {
     fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<Self::Listener>;
 
     /// Connects to an address.
-    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>>;
+    fn connect(&self, address: SocketAddr) -> Self::Connecting;
 }
 
 /// A socket that takes connections.

@@ -1,5 +1,6 @@
 //! A call as a future.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
@@ -31,6 +32,7 @@ pub struct Call {
     stage: Stage,
     timeout: Timeout,
     in_line: bool,
+    idempotent: bool,
 }
 
 enum Stage {
@@ -47,6 +49,7 @@ impl Call {
             stage: Stage::New(message),
             timeout: Timeout::Default,
             in_line: true,
+            idempotent: false,
         }
     }
 
@@ -67,6 +70,14 @@ impl Call {
         if let Stage::New(Ok(message)) = &mut self.stage {
             message.lane = lane;
         }
+        self
+    }
+
+    /// Says that running it twice does no harm. If a client loses its connection and it is not known whether the call was
+    /// run, it is called again on the next one, instead of ending as [lost](CallError::Lost). An idempotency key among its
+    /// [extensions](Self::extensions) lets the callee notice.
+    pub const fn idempotent(mut self) -> Self {
+        self.idempotent = true;
         self
     }
 
@@ -92,23 +103,34 @@ impl Call {
     }
 
     fn start(&mut self, message: Message, cx: &Context<'_>) -> Poll<CallResult> {
-        let (waker, timeout, in_line) = (cx.waker(), self.timeout, self.in_line);
+        let (waker, timeout, in_line, idempotent) = (cx.waker(), self.timeout, self.in_line, self.idempotent);
         let ticket = self.peer.tickets.fetch_add(1, Ordering::Relaxed);
         let entered = self.peer.with(|state, now, _| {
             let deadline = timeout.resolve(state.connection.config().call_timeout).map(|after| now + after);
-            let refused = if state.connection.is_draining() {
+            let refused = if state.is_down() {
+                let allowed = if in_line { state.may_wait(&message) } else { Err(Refusal::NotOpen) };
+                if let Err(refusal) = allowed {
+                    return Err(state.refuse(Refused { refusal, message }));
+                }
+                Refused { refusal: Refusal::Full, message }
+            } else if state.connection.is_draining() {
                 Refused { refusal: Refusal::Draining, message }
             } else if state.callers.is_line() {
                 Refused { refusal: Refusal::Full, message }
             } else {
+                let again =
+                    state.standby.as_ref().map(|_| Queued { message: message.clone(), deadline, idempotent });
                 match state.connection.call(now, message, timeout) {
-                    Ok(call) => return Ok(state.callers.add_accepted(ticket, call, waker.clone())),
+                    Ok(call) => {
+                        let again = again.map(Box::new);
+                        return Ok(state.callers.add_accepted(ticket, call, again, waker.clone()));
+                    }
                     Err(refused) => refused,
                 }
             };
             match refused.refusal {
                 Refusal::Full | Refusal::NoSlot if in_line => {
-                    let queued = Queued { message: refused.message, deadline };
+                    let queued = Queued { message: refused.message, deadline, idempotent };
                     Ok(state.callers.add_in_line(ticket, queued, waker.clone()))
                 }
                 _ => Err(state.refuse(refused)),

@@ -3,6 +3,7 @@
 //! All of it lies under the connection's lock, so nothing here wakes a task or drops a value of the application: both
 //! are handed out, for whoever holds the lock to do after it.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::mem;
 use core::task::Waker;
@@ -29,6 +30,8 @@ pub(super) struct Callers {
     line_bytes: usize,
     /// Lengths of replies that their callers have not taken.
     reply_bytes: usize,
+    /// Bytes of messages that are kept to call again with.
+    kept_bytes: usize,
     line_deadlines: BTreeSet<(Instant, CallerKey)>,
     /// Who waits for the outcome of each call. Not by slot: a call that has ended gives its slot to the next one before
     /// its outcome is taken from the connection.
@@ -47,6 +50,8 @@ pub(super) struct Caller {
     ticket: u64,
     waker: Option<Waker>,
     stage: Stage,
+    /// It was sent on a connection that was lost, so it may have been run whatever becomes of it now.
+    sent_before: bool,
 }
 
 #[derive(Debug)]
@@ -54,20 +59,28 @@ enum Stage {
     InLine(Queued),
     /// Taken out of the line, to be accepted or put back.
     AtTheDesk,
-    Accepted(CallId),
+    /// Accepted, with what to call again with, if its connection is lost and another one may follow.
+    Accepted(CallId, Option<Box<Queued>>),
     Ended(CallResult),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Queued {
     pub(super) message: Message,
     pub(super) deadline: Option<Instant>,
+    /// Running it twice does no harm.
+    pub(super) idempotent: bool,
 }
 
 impl Callers {
     /// Whether somebody waits to be accepted, so that who comes now goes behind.
     pub(super) const fn is_line(&self) -> bool {
         self.standing > 0
+    }
+
+    /// How many callers stand in line, and how many bytes they bring.
+    pub(super) const fn line(&self) -> (usize, usize) {
+        (self.standing, self.line_bytes)
     }
 
     /// Whether somebody has left the line since this was last asked.
@@ -84,14 +97,22 @@ impl Callers {
         self.reply_bytes
     }
 
-    /// Bytes of the application that wait here: messages in line, and replies that their callers have not taken.
+    /// Bytes of the application that wait here: messages in line, those kept to call again with, and replies that their
+    /// callers have not taken.
     pub(super) const fn held_bytes(&self) -> usize {
-        self.line_bytes + self.reply_bytes
+        self.line_bytes + self.reply_bytes + self.kept_bytes
     }
 
     /// A caller whose call was accepted.
-    pub(super) fn add_accepted(&mut self, ticket: u64, call: CallId, waker: Waker) -> CallerKey {
-        let key = self.add(ticket, Stage::Accepted(call), waker);
+    pub(super) fn add_accepted(
+        &mut self,
+        ticket: u64,
+        call: CallId,
+        again: Option<Box<Queued>>,
+        waker: Waker,
+    ) -> CallerKey {
+        self.kept_bytes += kept_len(again.as_deref());
+        let key = self.add(ticket, Stage::Accepted(call, again), waker);
         self.seats.insert(call.sequence().to_u64(), key);
         key
     }
@@ -128,7 +149,7 @@ impl Callers {
         }
         let caller = self.remove(key);
         let call = match &caller.stage {
-            Stage::Accepted(call) => {
+            Stage::Accepted(call, _) => {
                 self.seats.remove(&call.sequence().to_u64());
                 Some(*call)
             }
@@ -147,7 +168,7 @@ impl Callers {
     }
 
     fn add(&mut self, ticket: u64, stage: Stage, waker: Waker) -> CallerKey {
-        let index = self.table.insert(Caller { ticket, waker: Some(waker), stage });
+        let index = self.table.insert(Caller { ticket, waker: Some(waker), stage, sent_before: false });
         CallerKey { ticket, index }
     }
 
@@ -176,27 +197,65 @@ impl Callers {
         self.line.push_front(key);
     }
 
-    pub(super) fn accept(&mut self, key: CallerKey, call: CallId) {
-        self.table[key.index].stage = Stage::Accepted(call);
+    pub(super) fn accept(&mut self, key: CallerKey, call: CallId, again: Option<Box<Queued>>) {
+        self.kept_bytes += kept_len(again.as_deref());
+        self.table[key.index].stage = Stage::Accepted(call, again);
         self.seats.insert(call.sequence().to_u64(), key);
     }
 
-    /// The outcome of an accepted call.
-    pub(super) fn end(&mut self, call: CallId, result: CallResult, wakers: &mut Wakers) {
-        if let Some(key) = self.seats.remove(&call.sequence().to_u64()) {
-            self.finish(key, result, wakers);
+    /// The outcome of an accepted call. If another connection may follow, one that was lost and was certainly not run, or may
+    /// be run twice, goes back in line.
+    pub(super) fn end(&mut self, call: CallId, result: CallResult, hope: bool, wakers: &mut Wakers) {
+        let Some(key) = self.seats.remove(&call.sequence().to_u64()) else { return };
+        if let (true, Err(CallError::Lost { delivery, .. })) = (hope, &result) {
+            if let Some(queued) = self.take_again(key, *delivery) {
+                self.step_back(key, queued);
+                return;
+            }
         }
+        self.finish(key, result, wakers);
     }
 
-    pub(super) fn finish(&mut self, key: CallerKey, result: CallResult, wakers: &mut Wakers) {
+    /// What to call again with, if that may be done.
+    fn take_again(&mut self, key: CallerKey, delivery: Delivery) -> Option<Queued> {
+        let Stage::Accepted(_, again) = &mut self.table[key.index].stage else { return None };
+        let may = again.as_ref().is_some_and(|again| again.idempotent || delivery == Delivery::NotSent);
+        let queued = again.take_if(|_| may)?;
+        self.table[key.index].sent_before |= delivery == Delivery::MaybeSent;
+        self.kept_bytes -= kept_len(Some(&queued));
+        Some(*queued)
+    }
+
+    /// Puts a caller back to where it stood in line: who came first is first again.
+    fn step_back(&mut self, key: CallerKey, queued: Queued) {
+        self.stand(&queued);
+        self.line_deadlines.extend(queued.deadline.map(|at| (at, key)));
+        self.table[key.index].stage = Stage::InLine(queued);
+        let at = self.line.partition_point(|other| other.ticket < key.ticket);
+        self.line.insert(at, key);
+    }
+
+    pub(super) fn finish(&mut self, key: CallerKey, mut result: CallResult, wakers: &mut Wakers) {
+        if self.table[key.index].sent_before {
+            if let Err(CallError::Lost { delivery, .. } | CallError::TimedOut(delivery)) = &mut result {
+                *delivery = Delivery::MaybeSent;
+            }
+        }
         self.reply_bytes += reply_len(&result);
         let caller = &mut self.table[key.index];
         let before = mem::replace(&mut caller.stage, Stage::Ended(result));
         wakers.extend(caller.waker.take());
-        if let Stage::InLine(queued) = before {
-            self.step_out(&queued);
-            self.moved_up = true;
-            wakers.discard_message(queued.message);
+        match before {
+            Stage::InLine(queued) => {
+                self.step_out(&queued);
+                self.moved_up = true;
+                wakers.discard_message(queued.message);
+            }
+            Stage::Accepted(_, Some(again)) => {
+                self.kept_bytes -= kept_len(Some(&again));
+                wakers.discard_message(again.message);
+            }
+            Stage::Accepted(_, None) | Stage::AtTheDesk | Stage::Ended(_) => {}
         }
     }
 
@@ -218,8 +277,10 @@ impl Callers {
 
     fn remove(&mut self, key: CallerKey) -> Caller {
         let caller = self.table.remove(key.index);
-        if let Stage::Ended(result) = &caller.stage {
-            self.reply_bytes -= reply_len(result);
+        match &caller.stage {
+            Stage::Ended(result) => self.reply_bytes -= reply_len(result),
+            Stage::Accepted(_, again) => self.kept_bytes -= kept_len(again.as_deref()),
+            Stage::InLine(_) | Stage::AtTheDesk => {}
         }
         if self.table.is_empty() {
             // Nobody waits, so nothing is held for those who do; an empty map would keep its last node.
@@ -252,6 +313,10 @@ impl Callers {
             });
         }
     }
+}
+
+fn kept_len(again: Option<&Queued>) -> usize {
+    again.map_or(0, |queued| queued.message.held_bytes())
 }
 
 /// How much of what a caller has not taken counts as an undelivered reply.

@@ -86,8 +86,31 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     ) -> Self {
         let connection = Connection::new(config, role, clock.now(), seed);
         io.limit_stalls(config.write_stall_timeout);
+        Self::with(Peer::new(id, remote, clock.clone(), connection), io, sleep, handler)
+    }
+
+    /// A connection on a byte stream that has just been opened, in place of the one that this handle had.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn renew(
+        peer: &Peer,
+        config: &SharedConfig,
+        Identity { remote, seed, .. }: Identity,
+        mut io: I,
+        sleep: S,
+        handler: Arc<H>,
+    ) -> Self {
+        let shared = peer.shared();
+        let connection = Connection::new(config, Role::Dialer, shared.clock.now(), seed);
+        io.limit_stalls(config.write_stall_timeout);
+        let old = shared.lock().renew(connection, remote);
+        drop(old);
+        Self::with(peer.clone(), io, sleep, handler)
+    }
+
+    /// Drives the connection that a handle has at present.
+    fn with(peer: Peer, io: I, sleep: S, handler: Arc<H>) -> Self {
         Self {
-            peer: Peer::new(id, remote, clock.clone(), connection),
+            peer,
             link: Link::new(io),
             sleep,
             handler,

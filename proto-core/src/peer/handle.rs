@@ -31,8 +31,8 @@ pub struct Peer(Arc<Shared>);
 
 impl Peer {
     pub(super) fn new(id: u64, remote: Option<SocketAddr>, clock: Clock, connection: Connection) -> Self {
-        let state = Mutex::new(State::new(connection));
-        Self(Arc::new(Shared { id, remote, clock, state, tickets: AtomicU64::new(0) }))
+        let state = Mutex::new(State::new(connection, remote));
+        Self(Arc::new(Shared { id, clock, state, tickets: AtomicU64::new(0) }))
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -49,9 +49,9 @@ impl Peer {
         self.0.id
     }
 
-    /// Where the other end is, if the transport has such addresses.
+    /// Where the other end is, if the transport has such addresses. Of a client that has lost its connection, where it was.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.0.remote
+        self.0.lock().remote
     }
 
     /// Calls the other end: `peer.call("echo", "hello").await`. Options are set on the [`Call`] before it is awaited.
@@ -87,7 +87,7 @@ impl Peer {
     /// # Errors
     /// As for [`push`](Self::push).
     pub fn push_message(&self, message: Message) -> Result<(), Refused> {
-        self.0.with(|state, now, _| state.connection.push(now, message))
+        self.0.with(|state, now, _| state.push(now, message))
     }
 
     /// Sends a message that wants no answer as soon as there is room for it. Several that wait get room in no
@@ -118,8 +118,10 @@ impl Peer {
         let mut waiting = Some(message);
         Watch::new(self.0.clone(), |state, now| {
             let Some(message) = waiting.take() else { return Poll::Ready(Ok(())) };
-            match state.connection.push(now, message) {
-                Err(Refused { refusal: Refusal::Full, message }) => {
+            match state.push(now, message) {
+                Err(Refused { refusal, message })
+                    if refusal == Refusal::Full || refusal == Refusal::NotOpen && state.is_down() =>
+                {
                     waiting = Some(message);
                     Poll::Pending
                 }
@@ -131,7 +133,7 @@ impl Peer {
 
     /// Closes: what was accepted is sent, then both sides part. Returns at once; [`closed`](Self::closed) waits.
     pub fn close(&self, code: CloseCode, info: CloseInfo) {
-        self.0.with(|state, now, _| state.connection.close(now, code, info));
+        self.0.with(|state, now, _| state.stop(code, |connection| connection.close(now, code, info)));
     }
 
     /// Brings the connection to its end without losing a call: no further ones are accepted, on both sides, those in flight are
@@ -139,20 +141,20 @@ impl Peer {
     ///
     /// Pushes are still accepted meanwhile.
     pub fn drain(&self, code: CloseCode, info: CloseInfo, within: Duration) {
-        self.0.with(|state, now, _| state.connection.drain(now, code, info, within));
+        self.0.with(|state, now, _| state.stop(code, |connection| connection.drain(now, code, info, within)));
     }
 
     /// Ends the connection at once; what was waiting is lost.
     pub fn abort(&self, code: CloseCode) {
-        self.0.with(|state, now, _| state.connection.abort(now, code));
+        self.0.with(|state, now, _| state.stop(code, |connection| connection.abort(now, code)));
     }
 
-    /// Waits until the connection has ended, and says why.
+    /// Waits until the connection has ended, and says why. Of a client that comes back: until it does so no more.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
     pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
-        self.watch(|connection| connection.close_reason().filter(|_| connection.is_closed()).cloned())
+        self.watch(|state| state.end().cloned())
     }
 
     /// Waits until the connection is open.
@@ -163,9 +165,10 @@ impl Peer {
     /// # Cancel safety
     /// Dropping the future changes nothing.
     pub fn opened(&self) -> impl Future<Output = Result<(), CloseReason>> + Send + 'static {
-        self.watch(|connection| match connection.close_reason() {
+        self.watch(|state| match state.end().or_else(|| state.connection.close_reason()) {
+            Some(_) if state.is_down() => None,
             Some(reason) => Some(Err(reason.clone())),
-            None => connection.is_running().then_some(Ok(())),
+            None => state.connection.is_running().then_some(Ok(())),
         })
     }
 
@@ -175,19 +178,20 @@ impl Peer {
     /// # Cancel safety
     /// Dropping the future changes nothing.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.watch(|connection| {
+        self.watch(|state| {
+            let connection = &state.connection;
             (connection.is_draining() || connection.close_reason().is_some()).then_some(())
         })
     }
 
-    fn watch<T>(
+    pub(super) fn watch<T>(
         &self,
-        look: impl Fn(&Connection) -> Option<T> + Send + Unpin + 'static,
+        look: impl Fn(&State) -> Option<T> + Send + Unpin + 'static,
     ) -> impl Future<Output = T> + Send + 'static
     where
         T: Send + 'static,
     {
-        Watch::new(self.0.clone(), move |state, _| match look(&state.connection) {
+        Watch::new(self.0.clone(), move |state, _| match look(state) {
             Some(seen) => Poll::Ready(seen),
             None => Poll::Pending,
         })

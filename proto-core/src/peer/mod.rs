@@ -20,6 +20,7 @@ mod handler;
 mod io;
 mod link;
 mod shared;
+mod standby;
 mod watch;
 mod work;
 
@@ -35,6 +36,7 @@ pub use self::handler::{
     on_request,
 };
 pub use self::io::{Io, Sleep};
+pub use self::standby::{ClientState, WhileDown};
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 //! Nothing here wakes a task or drops a value of the application while the lock is held: wakers are
 //! collected in [`Wakers`] and woken by whoever held the lock, after it.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
@@ -17,11 +18,13 @@ use super::callers::{Callers, Queued};
 use super::clock::Clock;
 use super::error::{CallError, Status};
 use super::handler::Reply;
+use super::standby::{ClientState, Standby, WhileDown};
 use super::watch::Watchers;
 use crate::connection::Connection;
 use crate::error::{CloseReason, Delivery, Refusal, Refused, TransportError};
 use crate::event::{Event, Message, Outcome, Timeout};
 use crate::time::Instant;
+use crate::wire::CloseCode;
 
 /// What a call comes to.
 pub(super) type CallResult = Result<Reply, CallError>;
@@ -29,7 +32,6 @@ pub(super) type CallResult = Result<Reply, CallError>;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) id: u64,
-    pub(super) remote: Option<SocketAddr>,
     pub(super) clock: Clock,
     pub(super) state: Mutex<State>,
     /// Numbers callers, so that one that has left cannot be taken for the next in its place.
@@ -61,6 +63,9 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) connection: Connection,
+    pub(super) remote: Option<SocketAddr>,
+    /// Of a client that comes back.
+    pub(super) standby: Option<Box<Standby>>,
     pub(super) callers: Callers,
     /// The driver, if it has nothing to do.
     pub(super) driver: Option<Waker>,
@@ -72,9 +77,11 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, remote: Option<SocketAddr>) -> Self {
         Self {
             connection,
+            remote,
+            standby: None,
             callers: Callers::default(),
             driver: None,
             watchers: Watchers::default(),
@@ -83,14 +90,93 @@ impl State {
         }
     }
 
+    /// Puts a new connection in place of one that has ended. Gives that one, to be dropped without the lock.
+    pub(super) fn renew(&mut self, connection: Connection, remote: Option<SocketAddr>) -> Connection {
+        self.remote = remote;
+        self.attributes = Attributes::default();
+        self.ending = false;
+        mem::replace(&mut self.connection, connection)
+    }
+
+    /// Whether a call that is made now waits for another connection: there is none that takes it, and one may follow.
+    pub(super) fn is_down(&self) -> bool {
+        !self.connection.is_open() && self.standby.as_ref().is_some_and(|standby| standby.has_hope())
+    }
+
+    /// Whether one more call may wait while there is no connection.
+    pub(super) fn may_wait(&self, message: &Message) -> Result<(), Refusal> {
+        let policy = self.standby.as_ref().map(|standby| standby.policy);
+        match policy.unwrap_or_default() {
+            WhileDown::Fail => Err(Refusal::NotOpen),
+            WhileDown::Wait { calls, bytes } => {
+                let (waiting, held) = self.callers.line();
+                let fits = waiting < calls && held + message.held_bytes() <= bytes;
+                if fits { Ok(()) } else { Err(Refusal::Full) }
+            }
+        }
+    }
+
+    /// Why there is no connection and never will be again.
+    pub(super) fn end(&self) -> Option<&CloseReason> {
+        match &self.standby {
+            Some(standby) => standby.state.end(),
+            None => self.connection.close_reason().filter(|_| self.connection.is_closed()),
+        }
+    }
+
+    /// The application wants the end, by this means. A client does not come back after it.
+    pub(super) fn stop(&mut self, code: CloseCode, end: impl FnOnce(&mut Connection)) {
+        if let Some(standby) = &mut self.standby {
+            standby.stopping.get_or_insert(CloseReason::Local(code));
+        }
+        end(&mut self.connection);
+    }
+
+    pub(super) fn push(&mut self, now: Instant, message: Message) -> Result<(), Refused> {
+        match self.connection.push(now, message) {
+            // There is nothing to push to, but there may be again.
+            Err(Refused { refusal: Refusal::Closed, message }) if self.is_down() => {
+                Err(Refused { refusal: Refusal::NotOpen, message })
+            }
+            result => result,
+        }
+    }
+
+    /// Where the client stands.
+    pub(super) fn client_state(&self) -> ClientState {
+        match (&self.standby, self.connection.close_reason()) {
+            // The task that keeps the client connected says so a little later.
+            (Some(standby), _) if self.connection.is_running() && standby.state.end().is_none() => {
+                ClientState::Connected
+            }
+            (Some(standby), _) => standby.state.clone(),
+            (None, Some(reason)) if self.connection.is_closed() => ClientState::Stopped(reason.clone()),
+            (None, None) if !self.connection.is_running() => ClientState::Connecting { attempt: 1 },
+            (None, _) => ClientState::Connected,
+        }
+    }
+
+    /// Says where the client stands now.
+    pub(super) fn set_client_state(&mut self, now: Instant, client: ClientState, wakers: &mut Wakers) {
+        let Some(standby) = &mut self.standby else { return };
+        if standby.state == client {
+            return;
+        }
+        standby.state = client;
+        // Whoever waits for a connection that will never be is told so.
+        self.admit_queue(now, wakers);
+        wakers.extend(self.watchers.take_all());
+    }
+
     /// Takes the events that have come: outcomes go to their callers, the rest to `inbox`.
     pub(super) fn sort_events(&mut self, now: Instant, inbox: &mut VecDeque<Event>, wakers: &mut Wakers) {
         let mut room = false;
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Ended { call, outcome } => {
+                    let hope = self.standby.as_ref().is_some_and(|standby| standby.has_hope());
                     let result = outcome_to_result(outcome, self.connection.close_reason());
-                    self.callers.end(call, result, wakers);
+                    self.callers.end(call, result, hope, wakers);
                 }
                 Event::Writable => room = true,
                 Event::Open(_) | Event::Draining(_) => {
@@ -121,18 +207,23 @@ impl State {
     /// knows, so a drain must not lose it.
     fn tell_connection(&mut self, now: Instant) {
         self.count_replies();
-        self.connection.hold_calls(now, self.callers.is_line());
+        self.connection.hold_calls(now, self.callers.is_line() && self.standby.is_none());
     }
 
     /// Lets callers in, first in line first, as long as the connection accepts their calls.
     fn admit_queue(&mut self, now: Instant, wakers: &mut Wakers) {
+        if self.is_down() {
+            return;
+        }
+        let keep = self.standby.is_some();
         while let Some((key, queued)) = self.callers.first_in_line() {
             let timeout = match queued.deadline {
                 Some(at) => Timeout::After(at.saturating_since(now)),
                 None => Timeout::Never,
             };
+            let again = keep.then(|| Box::new(queued.clone()));
             match self.connection.call(now, queued.message, timeout) {
-                Ok(call) => self.callers.accept(key, call),
+                Ok(call) => self.callers.accept(key, call, again),
                 Err(Refused { refusal: Refusal::Full | Refusal::NoSlot, message }) => {
                     self.callers.back_in_line(key, Queued { message, ..queued });
                     return;
@@ -144,7 +235,7 @@ impl State {
 
     /// What a caller is told when the connection does not take its call for good.
     pub(super) fn refuse(&self, refused: Refused) -> CallError {
-        match (refused.refusal, self.connection.close_reason()) {
+        match (refused.refusal, self.end().or_else(|| self.connection.close_reason())) {
             (Refusal::Closed, Some(reason)) => {
                 CallError::Lost { delivery: Delivery::NotSent, reason: reason.clone() }
             }

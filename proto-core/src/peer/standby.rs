@@ -1,0 +1,161 @@
+//! What outlives a connection: where a client stands that comes back when its connection ends, and what waits meanwhile.
+//!
+//! The handle of such a client keeps its callers and its watches while one connection takes the other's place. Nothing of
+//! a connection itself is kept: what a call comes to is decided when its connection ends, by whether it can have been
+//! run.
+
+#[cfg(feature = "endpoint")]
+use alloc::boxed::Box;
+#[cfg(feature = "endpoint")]
+use core::{future::Future, task::Context};
+
+#[cfg(feature = "endpoint")]
+use super::{clock::Clock, handle::Peer, shared::Wakers};
+use crate::client::GiveUp;
+#[cfg(feature = "endpoint")]
+use crate::config::SharedConfig;
+#[cfg(feature = "endpoint")]
+use crate::connection::{Connection, Role};
+use crate::error::CloseReason;
+use crate::time::Instant;
+#[cfg(feature = "endpoint")]
+use crate::wire::CloseCode;
+
+/// Where a client stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientState {
+    /// An attempt is under way; the first one is number 1, and so is the first one after a connection that proved to live.
+    Connecting {
+        /// The number of the attempt.
+        attempt: u32,
+    },
+    /// The connection is open.
+    Connected,
+    /// The connection was lost or could not be made: the next attempt is this one, at that time.
+    Reconnecting {
+        /// The number of the next attempt.
+        attempt: u32,
+        /// When it begins, by the clock of the client ([`Peer::now`](super::Peer::now)).
+        until: Instant,
+        /// Why there is no connection.
+        reason: CloseReason,
+    },
+    /// No attempt follows by itself.
+    GivenUp {
+        /// What made it give up.
+        cause: GiveUp,
+        /// How the last attempt or connection ended.
+        reason: CloseReason,
+    },
+    /// It was closed by this side.
+    Stopped(CloseReason),
+}
+
+impl ClientState {
+    /// Why there is no connection and never will be again; `None` while there is hope.
+    pub const fn end(&self) -> Option<&CloseReason> {
+        match self {
+            Self::GivenUp { reason, .. } | Self::Stopped(reason) => Some(reason),
+            Self::Connecting { .. } | Self::Connected | Self::Reconnecting { .. } => None,
+        }
+    }
+}
+
+/// What becomes of calls that are made while there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhileDown {
+    /// They end at once, refused.
+    Fail,
+    /// They wait for the next connection, within their deadlines; no more of them than this.
+    Wait {
+        /// How many calls may wait. Default 1,024.
+        calls: usize,
+        /// How many bytes they may have together. Default 1 MiB.
+        bytes: usize,
+    },
+}
+
+impl Default for WhileDown {
+    fn default() -> Self {
+        Self::Wait { calls: 1024, bytes: 1 << 20 }
+    }
+}
+
+/// What a client keeps beside its connection.
+#[derive(Debug)]
+pub(super) struct Standby {
+    pub(super) policy: WhileDown,
+    pub(super) state: ClientState,
+    /// The application wants the client to end.
+    pub(super) stopping: Option<CloseReason>,
+}
+
+impl Standby {
+    pub(super) const fn new(policy: WhileDown) -> Self {
+        Self { policy, state: ClientState::Connecting { attempt: 1 }, stopping: None }
+    }
+
+    /// Whether another connection may follow.
+    pub(super) const fn has_hope(&self) -> bool {
+        self.stopping.is_none() && self.state.end().is_none()
+    }
+}
+
+/// What keeps a client connected uses its handle so.
+#[cfg(feature = "endpoint")]
+impl Peer {
+    /// The handle of a client that has no connection yet, and comes back by itself if `standby` says what waits meanwhile.
+    pub(crate) fn client(clock: Clock, config: &SharedConfig, standby: Option<WhileDown>) -> Self {
+        let mut connection = Connection::new(config, Role::Dialer, clock.now(), 0);
+        connection.abort(clock.now(), CloseCode::NORMAL);
+        while connection.poll_event().is_some() {}
+        let peer = Self::new(0, None, clock, connection);
+        peer.shared().lock().standby = standby.map(|policy| Box::new(Standby::new(policy)));
+        peer
+    }
+
+    /// Why the application wants the client to end, if it does.
+    pub(crate) fn stopping(&self) -> Option<CloseReason> {
+        self.shared().lock().standby.as_ref()?.stopping.clone()
+    }
+
+    /// Where the client stands.
+    pub(crate) fn client_state(&self) -> ClientState {
+        self.shared().lock().client_state()
+    }
+
+    /// Waits until what `state` says is not `known` any more.
+    pub(crate) fn changed_state(
+        &self,
+        known: ClientState,
+    ) -> impl Future<Output = ClientState> + Send + 'static {
+        self.watch(move |state| {
+            let now = state.client_state();
+            (now != known).then_some(now)
+        })
+    }
+
+    pub(crate) fn set_client_state(&self, state: ClientState) {
+        let now = self.now();
+        let mut wakers = Wakers::default();
+        self.shared().lock().set_client_state(now, state, &mut wakers);
+        wakers.wake();
+    }
+
+    /// While there is no connection: ends the calls whose time has passed, and has the task of `cx` woken when the application
+    /// wants something. Gives the next deadline of a call.
+    pub(crate) fn rest(&self, cx: &Context<'_>) -> Option<Instant> {
+        let now = self.now();
+        let mut wakers = Wakers::default();
+        let (deadline, old) = {
+            let mut state = self.shared().lock();
+            state.callers.time_out(now, &mut wakers);
+            (state.callers.next_deadline(), state.driver.replace(cx.waker().clone()))
+        };
+        drop(old);
+        wakers.wake();
+        deadline
+    }
+}
