@@ -66,7 +66,7 @@ fn lose_all(config: &ReconnectConfig, down: Duration, seed: u64) -> Seen {
 fn a_fleet_comes_back_in_time_and_spread() {
     proptest!(cases(12), |(seed: u64, down in 60..300u64)| {
         let config = ReconnectConfig::default();
-        let seen = lose_all(&config, down * SECOND, seed);
+        let seen = lose_all(&config, Duration::from_secs(down), seed);
         prop_assert!(seen.last <= 30 * SECOND, "the last one was back after {:?}", seen.last);
         // The mean delay at the cap is 15 s.
         let steady = CLIENTS / 15;
