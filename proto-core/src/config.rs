@@ -6,6 +6,7 @@ use core::ops::Deref;
 use core::time::Duration;
 
 use crate::error::{ConfigError, HelloFault};
+use crate::framing::{Format, MAX_HEADER};
 use crate::wire::{
     CHARGE_OVERHEAD, Capabilities, Codec, Credentials, Heartbeat, Hello, Versions, charge, millis_rounded_up,
 };
@@ -49,6 +50,8 @@ pub struct Config {
     /// both sides; `None` takes no part, and then a peer that vanishes without a word is not noticed while nothing is sent
     /// to it. Default `Some`: a wish of 15 s, a minimum of 1 s, a timeout of 10 s.
     pub heartbeat: Option<HeartbeatConfig>,
+    /// Another wire format in place of LW/1, for peers that speak it; see [`framing`](crate::framing). Default `None`: LW/1.
+    pub framing: Option<Format>,
     /// What is announced beyond the least that every endpoint does. Default [`Capabilities::SUPPORTED`], which is all of it;
     /// with less, this side behaves like a smaller implementation: for tests of interoperation.
     pub capabilities: Capabilities,
@@ -104,6 +107,7 @@ impl Default for Config {
             request_window: 4 << 20,
             push_window: 2 << 20,
             heartbeat: Some(HeartbeatConfig::default()),
+            framing: None,
             capabilities: Capabilities::SUPPORTED,
             codecs: Vec::new(),
             credentials: Credentials::default(),
@@ -150,6 +154,10 @@ impl Config {
         let rule = |holds: bool, field, rule| if holds { Ok(()) } else { Err(ConfigError { field, rule }) };
         rule(self.codecs.len() <= 64, "codecs", "must be at most 64")?;
         rule(self.commit_limit > 0, "commit_limit", "must not be 0")?;
+        if let Some(format) = &self.framing {
+            let fits = (1..=MAX_HEADER).contains(&format.framing().header_len());
+            rule(fits, "framing", "must have a header of 1 to 16 bytes")?;
+        }
         rule(!self.handshake_timeout.is_zero(), "handshake_timeout", "must not be 0")?;
         rule(!self.write_stall_timeout.is_zero(), "write_stall_timeout", "must not be 0")?;
         rule(!self.close_timeout.is_zero(), "close_timeout", "must not be 0")?;

@@ -31,6 +31,8 @@ pub enum ProtocolError {
         /// The id of the message.
         sequence: Sequence,
     },
+    /// A header that breaks a rule of the [foreign format](crate::framing) in use.
+    BadForeignHeader,
     /// Flags that the kind does not allow.
     BadFlags {
         /// The frame's kind.
@@ -103,6 +105,7 @@ impl ProtocolError {
             Self::BadCredit => CloseCode::BAD_CREDIT,
             Self::BadExtension => CloseCode::BAD_EXTENSION,
             Self::BadFragment { .. } => CloseCode::BAD_FRAGMENT,
+            Self::BadForeignHeader => CloseCode::UNKNOWN_KIND,
             Self::BadFlags { .. } => CloseCode::BAD_FLAGS,
             Self::BadHello(_) => CloseCode::BAD_HELLO,
             Self::BadLength { .. } => CloseCode::BAD_LENGTH,
@@ -132,6 +135,7 @@ impl fmt::Display for ProtocolError {
             Self::BadFragment { kind, sequence } => {
                 write!(f, "a fragment of {kind:?} {sequence:?} does not fit its message")
             }
+            Self::BadForeignHeader => f.write_str("a header breaks a rule of its format"),
             Self::BadFlags { kind, flags } => write!(f, "a {kind:?} frame has flags {flags:#04x}"),
             Self::BadHello(fault) => write!(f, "the peer's hello cannot be accepted: {fault}"),
             Self::BadLength { kind, length } => write!(f, "a {kind:?} frame has a payload of {length} bytes"),
@@ -389,6 +393,8 @@ pub enum Refusal {
         /// What the peer takes.
         limit: u32,
     },
+    /// The [wire format](crate::framing) of this connection cannot say such a thing.
+    Unsupported,
 }
 
 impl fmt::Display for Refusal {
@@ -405,6 +411,7 @@ impl fmt::Display for Refusal {
             Self::TooLarge { length, limit } => {
                 write!(f, "a message of {length} bytes is over the peer's limit of {limit}")
             }
+            Self::Unsupported => f.write_str("the wire format of this connection has no such thing"),
         }
     }
 }

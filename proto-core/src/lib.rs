@@ -36,6 +36,7 @@ pub mod connection;
 pub mod endpoint;
 pub mod error;
 pub mod event;
+pub mod framing;
 #[cfg(feature = "peer")]
 pub mod peer;
 pub mod rng;

@@ -100,7 +100,7 @@ impl Connection {
     pub(super) fn start_closing(&mut self, mut closing: Closing) {
         if let State::Handshaking { role, .. } = self.state {
             // An acceptor sends its preface in front of its first frame, whatever that is (LW-2.2).
-            closing.preface = role == Role::Acceptor;
+            closing.preface = role == Role::Acceptor && !self.is_foreign();
             closing.deaf = true;
         }
         let deaf = closing.deaf;

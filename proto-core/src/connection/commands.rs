@@ -179,6 +179,7 @@ impl Connection {
             State::Open | State::Draining(_) => {}
             State::Closing(_) | State::Closed(_) => return Err(Refusal::Closed),
         }
+        self.check_foreign(kind, message)?;
         if !message.extensions.suit(kind) {
             return Err(Refusal::BadExtension);
         }

@@ -91,6 +91,9 @@ impl Connection {
     }
 
     fn is_grant_due(&self) -> bool {
+        if self.is_foreign() {
+            return false;
+        }
         let [requests, pushes] = self.windows();
         self.is_listening()
             && (self.request_window.is_grant_due(requests) || self.push_window.is_grant_due(pushes))
@@ -167,6 +170,9 @@ impl Connection {
     }
 
     fn commit_piece(&mut self, lane: Lane, Piece { waiting, id, total, rest, cut }: Piece) {
+        if self.is_foreign() {
+            return self.commit_foreign(waiting);
+        }
         let (kind, code) = (waiting.kind(), waiting.code());
         let is_rest = matches!(waiting, Waiting::Rest(_));
         let deadline = match (&waiting, rest) {
@@ -219,6 +225,10 @@ impl Connection {
     fn commit_close(&mut self) -> bool {
         let State::Closing(closing) = &mut self.state else { return false };
         closing.committed = true;
+        if self.config.framing.is_some() {
+            // The end of the stream says it.
+            return true;
+        }
         let Closing { code, ref info, preface, .. } = **closing;
         let mut payload = alloc::vec::Vec::new();
         CloseInfo::emit(info, &mut payload);

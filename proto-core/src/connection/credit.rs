@@ -67,6 +67,11 @@ impl ReceiveAccount {
         Ok(())
     }
 
+    /// The peer sent a message, and knows nothing of credit.
+    pub(super) const fn charge_freely(&mut self, charge: u64) {
+        self.charged = self.charged.wrapping_add(charge);
+    }
+
     /// What has been charged and not returned.
     pub(super) const fn outstanding(&self) -> u64 {
         self.charged.wrapping_sub(self.returned)

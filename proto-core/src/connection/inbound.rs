@@ -22,6 +22,8 @@ pub(super) enum Inbound {
     Payload { message: Box<Partial>, remaining: u32, more: bool },
     /// Within a payload that is not wanted; the frame's header, if it matters at the end.
     Skip { header: Option<Header>, remaining: u32 },
+    /// Before the application has decided on a connection in a foreign format.
+    Held(Vec<u8>),
 }
 
 impl Inbound {
@@ -38,6 +40,7 @@ impl Inbound {
         match self {
             Self::Header { .. } | Self::Total { .. } | Self::Skip { .. } => 0,
             Self::Payload { message, .. } => message.held_bytes(),
+            Self::Held(bytes) => bytes.capacity(),
         }
     }
 }

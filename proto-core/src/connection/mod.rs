@@ -13,6 +13,7 @@
 //! | `calls`, `requests`, `credit` | the two tables and the accounts |
 //! | `lanes`, `commit`, `outbox` | what waits, how it gets its order, bytes in their order |
 //! | `drain`, `close` | the ways to the end |
+//! | `foreign` | what is different in another wire format |
 //! | `liveness`, `heartbeat`, `progress` | whether the peer is there, and not too slow |
 //! | `timers`, `deadlines` | when time matters |
 
@@ -26,6 +27,7 @@ mod credit;
 mod deadlines;
 mod drain;
 mod events;
+mod foreign;
 mod frames;
 mod heartbeat;
 mod inbound;
@@ -252,7 +254,9 @@ impl Connection {
             counters: Counters::default(),
         };
         connection.timers.set(Timer::Handshake, now, config.handshake_timeout);
-        if role == Role::Dialer {
+        if connection.is_foreign() {
+            connection.begin_foreign(role);
+        } else if role == Role::Dialer {
             connection.outbox.commit_raw(&PREFACE);
             connection.commit_hello(Kind::Hello, &config.hello());
             connection.pump();
@@ -265,6 +269,9 @@ impl Connection {
         self.observe(now);
         if !self.is_waiting_for_decision() {
             return;
+        }
+        if self.is_foreign() {
+            return self.accept_foreign();
         }
         self.outbox.commit_raw(&PREFACE);
         let mut welcome = self.config.hello();
@@ -357,8 +364,12 @@ impl Connection {
     }
 
     /// Whether to go on reading: until the stream or the connection has ended.
-    pub const fn wants_read(&self) -> bool {
+    ///
+    /// With a [foreign format](crate::framing) also not while the application decides, or has too much to do.
+    pub fn wants_read(&self) -> bool {
         match &self.state {
+            State::Handshaking { .. } if self.is_foreign() => false,
+            State::Open | State::Draining(_) if self.is_paused() => false,
             State::Handshaking { .. } | State::Open | State::Draining(_) => true,
             State::Closing(closing) => !closing.eof,
             State::Closed(_) => false,

@@ -121,17 +121,32 @@ impl Outbox {
         body: Bytes,
         cut: Option<Cut>,
     ) {
-        let length = header.length as usize;
+        let front = HEADER_LEN + header.length as usize - body.len();
+        let write = |run: &mut Vec<u8>| {
+            run.extend_from_slice(&header.to_bytes());
+            prefix(run);
+        };
+        self.commit_bytes(front, write, body, cut);
+    }
+
+    /// Commits what `write` appends, which has this length, and a body.
+    pub(super) fn commit_bytes(
+        &mut self,
+        front: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+        body: Bytes,
+        cut: Option<Cut>,
+    ) {
+        let length = front + body.len();
         let copied = body.len() <= COPY_LIMIT;
-        let run = self.run(HEADER_LEN + if copied { length } else { length - body.len() });
-        run.extend_from_slice(&header.to_bytes());
-        prefix(run);
+        let run = self.run(if copied { length } else { front });
+        write(run);
         if copied {
             run.extend_from_slice(&body);
         } else {
             self.segments.push_back(Segment::Body(body, cut));
         }
-        self.committed += (HEADER_LEN + length) as u64;
+        self.committed += length as u64;
     }
 
     /// The committed bytes, in order.

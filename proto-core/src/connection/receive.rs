@@ -12,8 +12,9 @@ use super::partial::{Partial, TOTAL_LEN};
 use super::{Connection, State};
 use crate::error::{CloseReason, ProtocolError};
 use crate::event::{CallId, Event, Outcome};
+use crate::framing::Framing;
 use crate::time::Instant;
-use crate::wire::{HANDSHAKE_FRAME_LIMIT, HEADER_LEN, Header, HeaderView, Kind, Parsed};
+use crate::wire::{HANDSHAKE_FRAME_LIMIT, HEADER_LEN, Header, HeaderView, Kind, Parsed, charge};
 
 /// From how many missing bytes on a payload is read into its own memory: below it, a read into a buffer that takes the
 /// frames behind it too costs less.
@@ -47,6 +48,9 @@ impl Connection {
 
     /// Takes all of `input`.
     pub(super) fn receive(&mut self, mut input: &[u8]) -> Result<(), ProtocolError> {
+        if self.is_foreign() && self.is_waiting_for_decision() {
+            return self.hold_input(input);
+        }
         while !input.is_empty() && self.is_listening() {
             let taken = self.receive_some(input)?;
             input = &input[taken..];
@@ -90,7 +94,10 @@ impl Connection {
                 return preface.feed(input);
             }
         }
+        let foreign = self.is_foreign();
         match &mut self.inbound {
+            Inbound::Held(_) => Ok(input.len()),
+            Inbound::Header { .. } if foreign => self.receive_foreign_header(input),
             Inbound::Header { bytes, filled } => {
                 if *filled == 0 {
                     if let Some(view) = HeaderView::new_checked(input) {
@@ -134,6 +141,32 @@ impl Connection {
         }
     }
 
+    fn receive_foreign_header(&mut self, input: &[u8]) -> Result<usize, ProtocolError> {
+        let length = self.foreign().map_or(HEADER_LEN, Framing::header_len);
+        let Inbound::Header { bytes, filled } = &mut self.inbound else { return Ok(0) };
+        let (taken, complete) = gather(&mut bytes[..length], filled, input);
+        let bytes = *bytes;
+        if !complete {
+            return Ok(taken);
+        }
+        self.inbound = Inbound::new();
+        let header = self.parse_foreign(&bytes[..length])?;
+        self.push_window.charge_freely(charge(header.length as usize));
+        Ok(taken + self.take_frame(header, &input[taken..])?)
+    }
+
+    /// Takes a frame of its own, as far as it is here.
+    fn take_frame(&mut self, header: Header, input: &[u8]) -> Result<usize, ProtocolError> {
+        if let Some(payload) = input.get(..header.length as usize) {
+            self.counters.frames_received += 1;
+            self.receive_frame(header, self.now, Payload::Lent(payload))?;
+            return Ok(payload.len());
+        }
+        let message = Partial::new(header, self.now);
+        self.inbound = Inbound::Payload { message, remaining: header.length, more: false };
+        Ok(0)
+    }
+
     /// Judges a complete header, and takes what belongs to it from the start of `input`.
     fn receive_header(&mut self, view: HeaderView<'_>, input: &[u8]) -> Result<usize, ProtocolError> {
         let limit = match self.state {
@@ -145,15 +178,7 @@ impl Connection {
             Parsed::Ignorable(length) => return Ok(self.skip(None, length)),
         };
         match self.admit_frame(&header)? {
-            Admission::Take => {
-                if let Some(payload) = input.get(..header.length as usize) {
-                    self.counters.frames_received += 1;
-                    self.receive_frame(header, self.now, Payload::Lent(payload))?;
-                    return Ok(payload.len());
-                }
-                let message = Partial::new(header, self.now);
-                self.inbound = Inbound::Payload { message, remaining: header.length, more: false };
-            }
+            Admission::Take => return self.take_frame(header, input),
             Admission::Skip => return Ok(self.skip(Some(header), header.length)),
             Admission::First => {
                 self.inbound = Inbound::Total { header, bytes: [0; TOTAL_LEN], filled: 0 };

@@ -10,6 +10,7 @@ mod close_races;
 mod credit;
 mod deadlines;
 mod errors;
+mod foreign;
 mod frames;
 mod handshake;
 mod handshake_faults;

@@ -20,6 +20,7 @@ impl Connection {
     pub fn handle_eof(&mut self, now: Instant) {
         self.observe(now);
         match &mut self.state {
+            State::Open | State::Draining(_) if self.config.framing.is_some() => self.foreign_eof(),
             State::Handshaking { .. } | State::Open | State::Draining(_) => {
                 self.finish(CloseReason::Transport(TransportError::Eof));
             }
