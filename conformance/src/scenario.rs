@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proto_core::simulation::{PairConfig, PipeConfig, WriterKind};
+use proto_core::layer::Layers;
+use proto_core::simulation::{PairConfig, PipeConfig, Veil, WriterKind};
 use proto_core::wire::Capabilities;
 use proto_core::{Config, Instant, Lane, Role, SharedConfig};
 
@@ -108,8 +109,22 @@ pub fn roles() -> impl Strategy<Value = Role> {
     prop_oneof![Just(Role::Dialer), Just(Role::Acceptor)]
 }
 
-/// Two small configurations and a whole network.
+/// Two small configurations and a whole network, sometimes with a byte layer on both sides.
 pub fn pairs() -> impl Strategy<Value = PairConfig> {
+    (bare_pairs(), prop_oneof![3 => Just(false), 1 => Just(true)]).prop_map(|(mut pair, veiled)| {
+        if veiled {
+            let layers = Layers::new(Veil);
+            for config in [&mut pair.dialer, &mut pair.acceptor] {
+                let veiled = Config { layer: Some(layers.clone()), ..(**config).clone() };
+                *config =
+                    veiled.share().unwrap_or_else(|error| panic!("a layer makes no difference: {error}"));
+            }
+        }
+        pair
+    })
+}
+
+fn bare_pairs() -> impl Strategy<Value = PairConfig> {
     let writer = prop_oneof![Just(WriterKind::Lent), Just(WriterKind::Owned)];
     (configs(), configs(), pipes(), pipes(), writer, any::<u64>()).prop_map(
         |(dialer, acceptor, to_acceptor, to_dialer, writer, seed)| PairConfig {

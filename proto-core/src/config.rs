@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use crate::error::{ConfigError, HelloFault};
 use crate::framing::{Format, MAX_HEADER};
+use crate::layer::Layers;
 use crate::wire::{
     CHARGE_OVERHEAD, Capabilities, Codec, Credentials, Heartbeat, Hello, Versions, charge, millis_rounded_up,
 };
@@ -52,6 +53,9 @@ pub struct Config {
     pub heartbeat: Option<HeartbeatConfig>,
     /// Another wire format in place of LW/1, for peers that speak it; see [`framing`](crate::framing). Default `None`: LW/1.
     pub framing: Option<Format>,
+    /// What lies between the transport and the protocol; see [`layer`](crate::layer). Both sides need it. Default `None`:
+    /// nothing.
+    pub layer: Option<Layers>,
     /// What is announced beyond the least that every endpoint does. Default [`Capabilities::SUPPORTED`], which is all of it;
     /// with less, this side behaves like a smaller implementation: for tests of interoperation.
     pub capabilities: Capabilities,
@@ -108,6 +112,7 @@ impl Default for Config {
             push_window: 2 << 20,
             heartbeat: Some(HeartbeatConfig::default()),
             framing: None,
+            layer: None,
             capabilities: Capabilities::SUPPORTED,
             codecs: Vec::new(),
             credentials: Credentials::default(),

@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use crate::event::Message;
+use crate::layer::LayerError;
 use crate::wire::{CloseCode, CloseInfo, Kind, Sequence};
 
 /// What a peer did that the protocol does not allow. Each has a close code, which the peer is told.
@@ -279,6 +280,8 @@ pub enum CloseReason {
     Local(CloseCode),
     /// The peer closed, with this code and perhaps some words.
     Peer(CloseCode, Option<Arc<CloseInfo>>),
+    /// The byte layer failed: the other end has another one, or cannot be trusted.
+    Layer(LayerError),
     /// The peer broke the protocol; it was told so.
     Protocol(ProtocolError),
     /// A time limit ran out.
@@ -294,7 +297,7 @@ impl CloseReason {
             Self::Local(code) | Self::Peer(code, _) => Some(*code),
             Self::Protocol(error) => Some(error.code()),
             Self::TimedOut(limit) => Some(limit.code()),
-            Self::Transport(_) => None,
+            Self::Layer(_) | Self::Transport(_) => None,
         }
     }
 
@@ -319,6 +322,7 @@ impl fmt::Display for CloseReason {
                     None => Ok(()),
                 }
             }
+            Self::Layer(error) => write!(f, "the byte layer failed: {error}"),
             Self::Protocol(error) => write!(f, "protocol error: {error}"),
             Self::TimedOut(Limit::Close) => {
                 f.write_str("the peer took too long to take what was left to say")

@@ -37,6 +37,7 @@ pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod framing;
+pub mod layer;
 #[cfg(feature = "peer")]
 pub mod peer;
 pub mod rng;

@@ -28,7 +28,7 @@ impl Verdict {
         match reason {
             CloseReason::Peer(code, _) => Self::on_code(*code),
             CloseReason::Protocol(ProtocolError::UnsupportedVersion) => Self::Terminal,
-            CloseReason::Protocol(_) => Self::Doubtful,
+            CloseReason::Layer(_) | CloseReason::Protocol(_) => Self::Doubtful,
             CloseReason::Local(_) | CloseReason::TimedOut(_) | CloseReason::Transport(_) => Self::Retry,
         }
     }

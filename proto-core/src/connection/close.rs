@@ -71,7 +71,7 @@ impl Closing {
 
     /// Whether this side closes because of an error, so that nothing but CLOSE is sent any more (LW-7.3).
     pub(super) const fn is_failure(&self) -> bool {
-        matches!(self.reason, CloseReason::Protocol(_) | CloseReason::TimedOut(_))
+        matches!(self.reason, CloseReason::Layer(_) | CloseReason::Protocol(_) | CloseReason::TimedOut(_))
     }
 
     /// Whether a broken stream loses something of what this side wanted to say before its close.
@@ -115,15 +115,16 @@ impl Connection {
 
     /// Something went wrong: what waits is given up, and CLOSE is the next frame (LW-7.3).
     pub(super) fn fail(&mut self, reason: CloseReason) {
-        match &self.state {
+        match (&self.state, &reason) {
             // It cannot be told any more, but neither is it listened to.
-            State::Closing(closing) if closing.committed => self.stop_listening(),
-            State::Handshaking { .. } | State::Open | State::Draining(_) | State::Closing(_) => {
+            (State::Closing(closing), _) if closing.committed => self.stop_listening(),
+            (State::Closed(_), _) => {}
+            (_, &CloseReason::Layer(error)) => self.fail_layer(error),
+            _ => {
                 self.start_closing(Closing::failure(reason));
                 self.outbox.drop_waiting();
                 self.timers.set(Timer::Closing, self.now, self.config.closing_timeout);
             }
-            State::Closed(_) => {}
         }
     }
 
@@ -159,7 +160,7 @@ impl Connection {
     /// The time for closing is over.
     pub(super) fn finish_closing(&mut self) {
         if let State::Closing(closing) = &self.state {
-            let cut_short = closing.is_cut_short(self.outbox.pending());
+            let cut_short = closing.is_cut_short(self.unsent());
             let reason = if cut_short { CloseReason::TimedOut(Limit::Close) } else { closing.reason.clone() };
             self.finish(reason);
         }
@@ -179,6 +180,7 @@ impl Connection {
         self.pong = None;
         self.pushes = None;
         self.liveness = None;
+        self.layer = None;
         self.state = State::Closed(reason.clone());
         self.events.push(Event::Closed(reason), 0);
     }

@@ -22,9 +22,14 @@ impl Connection {
     /// Commits what there is room for, and sees that timers and state agree with it.
     pub(super) fn pump(&mut self) {
         self.finish_drain();
-        while self.outbox.pending() < self.config.commit_limit && self.commit_next() {}
+        loop {
+            while self.outbox.pending() < self.config.commit_limit && self.commit_next() {}
+            if !self.pull() && !self.finish_drain() {
+                break;
+            }
+        }
         self.note_room();
-        if self.outbox.pending() == 0 {
+        if self.unsent() == 0 {
             self.timers.clear(Timer::WriteStall);
             self.note_flushed();
         } else if !self.timers.is_set(Timer::WriteStall) {

@@ -72,7 +72,7 @@ impl Connection {
             match self.heartbeat().map_or(Due::Nothing, |heartbeat| heartbeat.tick(now)) {
                 Due::Nothing => return,
                 // What waits to be written is a sign of life as good as a PING.
-                Due::Ping if self.outbox.pending() > 0 => {}
+                Due::Ping if self.unsent() > 0 => {}
                 Due::Ping => self.send_ping(),
                 // Nobody is there to be told.
                 Due::Silence => return self.finish(CloseReason::TimedOut(Limit::Silence)),

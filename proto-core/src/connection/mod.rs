@@ -14,6 +14,7 @@
 //! | `lanes`, `commit`, `outbox` | what waits, how it gets its order, bytes in their order |
 //! | `drain`, `close` | the ways to the end |
 //! | `foreign` | what is different in another wire format |
+//! | `layered` | a byte layer between the transport and all of this |
 //! | `liveness`, `heartbeat`, `progress` | whether the peer is there, and not too slow |
 //! | `timers`, `deadlines` | when time matters |
 
@@ -32,6 +33,7 @@ mod frames;
 mod heartbeat;
 mod inbound;
 mod lanes;
+mod layered;
 mod liveness;
 mod outbox;
 mod partial;
@@ -52,6 +54,7 @@ use self::drain::Draining;
 use self::events::Events;
 use self::heartbeat::Liveness;
 use self::inbound::Inbound;
+use self::layered::Layered;
 use self::outbox::Outbox;
 use self::partial::PartialPushes;
 use self::requests::Requests;
@@ -153,6 +156,7 @@ pub struct Connection {
     /// Pushes of the peer that are arriving in fragments.
     pushes: Option<Box<PartialPushes>>,
     limits: Limits,
+    layer: Option<Box<Layered>>,
     pong: Option<Box<PendingPong>>,
     /// Until the connection has ended.
     liveness: Option<Box<Liveness>>,
@@ -247,6 +251,7 @@ impl Connection {
             push_window: ReceiveAccount::default(),
             pushes: None,
             limits: Limits::default(),
+            layer: config.layer.as_ref().map(|layers| Layered::new(layers.make(role, seed))),
             pong: None,
             liveness: Some(Box::new(Liveness::new(seed, now))),
             blocked: Blocked::default(),
@@ -322,12 +327,15 @@ impl Connection {
     /// The bytes to write now, in order. They do not change until [`advance_transmit`](Self::advance_transmit) takes
     /// them away; further ones may be added behind them.
     pub fn transmit(&self) -> Chunks<'_> {
-        self.outbox.chunks()
+        match &self.layer {
+            Some(layered) => Chunks::of(layered.output()),
+            None => self.outbox.chunks(),
+        }
     }
 
     /// How many bytes [`transmit`](Self::transmit) lends.
-    pub const fn transmit_len(&self) -> usize {
-        self.outbox.pending()
+    pub fn transmit_len(&self) -> usize {
+        self.layer.as_ref().map_or_else(|| self.outbox.pending(), |layered| layered.output().len())
     }
 
     /// What happened next, if anything did.
@@ -368,6 +376,7 @@ impl Connection {
     /// With a [foreign format](crate::framing) also not while the application decides, or has too much to do.
     pub fn wants_read(&self) -> bool {
         match &self.state {
+            _ if self.layer.as_ref().is_some_and(|layered| layered.has_ended()) => false,
             State::Handshaking { .. } if self.is_foreign() => false,
             State::Open | State::Draining(_) if self.is_paused() => false,
             State::Handshaking { .. } | State::Open | State::Draining(_) => true,
@@ -377,10 +386,10 @@ impl Connection {
     }
 
     /// Whether all has been written that ever will be, so that writing should be shut down (LW-7.4).
-    pub const fn wants_shutdown(&self) -> bool {
+    pub fn wants_shutdown(&self) -> bool {
         match &self.state {
             State::Handshaking { .. } | State::Open | State::Draining(_) => false,
-            State::Closing(closing) => closing.committed && self.outbox.pending() == 0,
+            State::Closing(closing) => closing.committed && self.unsent() == 0,
             State::Closed(_) => true,
         }
     }
@@ -454,6 +463,7 @@ impl Connection {
             + pong
             + pushes
             + liveness
+            + self.layer.as_ref().map_or(0, |layered| layered.held_bytes())
             + self.inbound.held_bytes()
             + self.outbox.held_bytes()
             + self.events.held_bytes()

@@ -151,11 +151,9 @@ impl Outbox {
 
     /// The committed bytes, in order.
     pub(super) fn chunks(&self) -> Chunks<'_> {
-        let mut chunks = Chunks { first: &[], rest: self.segments.iter() };
-        if let Some(first) = chunks.rest.next() {
-            chunks.first = &first.bytes()[self.written..];
-        }
-        chunks
+        let mut rest = self.segments.iter();
+        let first = rest.next().map_or(&[][..], |first| &first.bytes()[self.written..]);
+        Chunks { first, rest: Some(rest) }
     }
 
     /// The transport holds the next `n` bytes, and may have sent them.
@@ -233,7 +231,14 @@ impl Segment {
 #[derive(Clone, Debug)]
 pub struct Chunks<'a> {
     first: &'a [u8],
-    rest: alloc::collections::vec_deque::Iter<'a, Segment>,
+    rest: Option<alloc::collections::vec_deque::Iter<'a, Segment>>,
+}
+
+impl<'a> Chunks<'a> {
+    /// One chunk.
+    pub(super) const fn of(chunk: &'a [u8]) -> Self {
+        Self { first: chunk, rest: None }
+    }
 }
 
 impl<'a> Iterator for Chunks<'a> {
@@ -244,7 +249,7 @@ impl<'a> Iterator for Chunks<'a> {
         if !chunk.is_empty() {
             return Some(chunk);
         }
-        self.rest.next().map(Segment::bytes)
+        self.rest.as_mut()?.next().map(Segment::bytes)
     }
 }
 

@@ -47,9 +47,11 @@ impl Connection {
     /// Bytes came: judges the frame that they belong to, unless it is complete with them or began with them.
     pub(super) fn judge_progress(&mut self, bytes: usize, frames_before: u64) {
         let running = self.is_running();
+        let within = self.inbound.is_within_a_frame()
+            || self.layer.as_ref().is_some_and(|layered| layered.is_within_a_record());
         let (Some(limits), Some(liveness)) = (self.config.progress, &mut self.liveness) else { return };
         let now = self.now;
-        if !running || !self.inbound.is_within_a_frame() {
+        if !running || !within {
             self.timers.clear(Timer::Progress);
         } else if !self.timers.is_set(Timer::Progress) || self.counters.frames() != frames_before {
             liveness.progress = Progress::new(now);

@@ -29,6 +29,7 @@ impl Connection {
     /// contains is unspecified.
     pub fn body_space(&mut self) -> Option<&mut [u8]> {
         match &mut self.inbound {
+            _ if self.layer.is_some() => None,
             Inbound::Payload { message, remaining, .. } if *remaining >= LEND_FROM => {
                 let space = message.space(*remaining as usize);
                 (!space.is_empty()).then_some(space)
@@ -42,7 +43,7 @@ impl Connection {
         self.take_input(now, n, |connection| {
             let Inbound::Payload { message, remaining, .. } = &mut connection.inbound else { return Ok(()) };
             *remaining -= message.fill_space(n.min(*remaining as usize)) as u32;
-            connection.end_payload()
+            connection.end_payload().map_err(CloseReason::Protocol)
         });
     }
 
@@ -71,7 +72,7 @@ impl Connection {
         &mut self,
         now: Instant,
         bytes: usize,
-        receive: impl FnOnce(&mut Self) -> Result<(), ProtocolError>,
+        receive: impl FnOnce(&mut Self) -> Result<(), CloseReason>,
     ) {
         self.observe(now);
         if self.is_closed() || bytes == 0 {
@@ -82,7 +83,7 @@ impl Connection {
         let frames = self.counters.frames();
         match receive(self) {
             Ok(()) => self.judge_progress(bytes, frames),
-            Err(error) => self.fail(CloseReason::Protocol(error)),
+            Err(reason) => self.fail(reason),
         }
         self.pump();
     }
@@ -207,6 +208,7 @@ impl Connection {
         let Inbound::Payload { mut message, more, .. } = inbound else { return Ok(()) };
         self.counters.frames_received += 1;
         if more {
+            message.check_block()?;
             self.keep_partial(message);
             return Ok(());
         }

@@ -11,7 +11,7 @@ impl Connection {
     ///
     /// The slice is scratch space: its contents are unspecified afterwards.
     pub fn handle_input(&mut self, now: Instant, input: &mut [u8]) {
-        self.take_input(now, input.len(), |connection| connection.receive(input));
+        self.take_input(now, input.len(), |connection| connection.receive_raw(input));
     }
 
     /// The stream has ended: the peer sends nothing more.
@@ -19,6 +19,9 @@ impl Connection {
     /// After a CLOSE from the peer that is how a connection ends; without one, the connection is lost.
     pub fn handle_eof(&mut self, now: Instant) {
         self.observe(now);
+        if self.layer.as_mut().is_some_and(|layered| layered.end()) {
+            return;
+        }
         match &mut self.state {
             State::Open | State::Draining(_) if self.config.framing.is_some() => self.foreign_eof(),
             State::Handshaking { .. } | State::Open | State::Draining(_) => {
@@ -37,7 +40,7 @@ impl Connection {
     pub fn handle_transport_error(&mut self, now: Instant, error: TransportError) {
         self.observe(now);
         let reason = match &self.state {
-            State::Closing(closing) if !closing.is_cut_short(self.outbox.pending()) => closing.reason.clone(),
+            State::Closing(closing) if !closing.is_cut_short(self.unsent()) => closing.reason.clone(),
             _ => CloseReason::Transport(error),
         };
         self.finish(reason);
@@ -75,14 +78,18 @@ impl Connection {
     /// The transport has written `n` of the bytes that [`transmit`](Self::transmit) lent.
     pub fn advance_transmit(&mut self, now: Instant, n: usize) {
         self.observe(now);
-        let n = n.min(self.outbox.pending());
+        let n = n.min(self.transmit_len());
         if n == 0 {
             return;
         }
         self.counters.bytes_sent += n as u64;
-        self.outbox.advance(n);
         self.note_sent();
         self.timers.clear(Timer::WriteStall);
+        if self.layer.is_some() {
+            self.advance_layer(n);
+        } else {
+            self.outbox.advance(n);
+        }
         self.pump();
     }
 
@@ -90,6 +97,8 @@ impl Connection {
     /// at any time: for writers that own their buffers. [`advance_transmit`](Self::advance_transmit) follows when they
     /// have been written; until then they are lent again, and count from the same place.
     pub fn begin_transmit(&mut self, n: usize) {
-        self.outbox.hand_over(n);
+        if self.layer.is_none() {
+            self.outbox.hand_over(n);
+        }
     }
 }

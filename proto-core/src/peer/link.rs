@@ -36,7 +36,7 @@ impl<I: Io> Link<I> {
     }
 
     /// Whether there is something to write and the transport might take it.
-    pub(super) const fn could_write(&self, connection: &Connection) -> bool {
+    pub(super) fn could_write(&self, connection: &Connection) -> bool {
         let wants = connection.transmit_len() > 0 || connection.wants_shutdown() && !self.shut_down;
         wants && !self.write_blocked
     }

@@ -45,6 +45,8 @@
 mod pair;
 mod pipe;
 mod side;
+mod veil;
 
 pub use self::pair::{Pair, PairConfig, WriterKind};
 pub use self::pipe::{Cut, CutKind, CutPlace, Pipe, PipeConfig, Read};
+pub use self::veil::Veil;

@@ -77,10 +77,10 @@ fn what_the_format_cannot_say_is_refused() {
 #[test]
 fn reading_waits_while_pushes_are_being_dealt_with() {
     let mut connection = open(Role::Acceptor);
-    let message = [&[232, 3, 0, 0, 1, 0, 0, 0][..], &[7; 1000]].concat();
+    let mut message = [&[232, 3, 0, 0, 1, 0, 0, 0][..], &[7; 1000]].concat();
     connection.handle_input(NOW, &mut message.clone());
     assert!(connection.wants_read(), "1064 of 1100 bytes are charged");
-    connection.handle_input(NOW, &mut message.clone());
+    connection.handle_input(NOW, &mut message);
     assert!(!connection.wants_read());
     let Some(Event::Push { token, .. }) = connection.poll_event() else { panic!("a push") };
     assert!(!connection.wants_read(), "taking it is not dealing with it");
