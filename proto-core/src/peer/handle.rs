@@ -139,7 +139,11 @@ impl Peer {
     ///
     /// Pushes are still accepted meanwhile.
     pub fn drain(&self, code: CloseCode, info: CloseInfo, within: Duration) {
-        self.0.with(|state, now, _| state.connection.drain(now, code, info, within));
+        self.0.with(|state, now, wakers| {
+            state.connection.drain(now, code, info, within);
+            // No event says so to the side that begins it.
+            wakers.extend(state.watchers.take_all());
+        });
     }
 
     /// Ends the connection at once; what was waiting is lost.

@@ -4,6 +4,7 @@
 mod bounds;
 mod calls;
 mod cancelling;
+mod draining;
 mod endings;
 mod handlers;
 mod shown;
