@@ -98,7 +98,7 @@ fn callers_in_line_when_a_drain_begins_are_answered_and_those_after_it_are_refus
             }
             answered.sort_unstable();
             assert_eq!(answered, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
-            for _ in 0..2 {
+            for _ in 0..4 {
                 let _ = rig.turn();
             }
             let expected = match who {
@@ -131,7 +131,7 @@ fn callers_in_line_are_told_when_the_time_of_a_drain_is_up() {
     rig.drain(Begins::ThisSide);
     assert!(rig.turn().is_pending());
     rig.time.pass(30 * SECOND);
-    for _ in 0..2 {
+    for _ in 0..4 {
         let _ = rig.turn();
     }
     for (call, may_have_run) in calls.iter_mut().zip([true, false]) {
@@ -178,7 +178,7 @@ fn whoever_waits_for_a_drain_is_woken_by_any_end() {
         let mut draining = pin!(rig.peer().draining());
         assert!(draining.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         end(&mut rig);
-        for _ in 0..2 {
+        for _ in 0..4 {
             let _ = rig.turn();
         }
         assert!(rig.peer().close_reason().is_some());
@@ -205,12 +205,12 @@ fn a_connection_that_drains_by_itself_says_so() {
         assert!(rig.turn().is_pending());
         assert_eq!(rig.peer().is_draining(), code == CloseCode::MAX_AGE);
         rig.echo();
-        for _ in 0..2 {
+        for _ in 0..4 {
             let _ = rig.turn();
         }
         assert_eq!(body(poll(call[0].as_mut())), [0][..]);
         rig.time.pass(time);
-        for _ in 0..2 {
+        for _ in 0..4 {
             let _ = rig.turn();
         }
         assert!(woken.so_far() > 0 && poll(draining).is_ready());
