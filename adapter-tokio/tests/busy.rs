@@ -202,3 +202,35 @@ async fn a_handshake_that_waits_for_the_other_side_waits() {
     let spent = polls_of_an_hour(&polls).await;
     assert!(spent <= A_FEW, "{spent}: it was ended once, and that is all");
 }
+
+/// Both ends of every connection are in this process, so it needs more descriptors than many systems give by default.
+#[cfg(unix)]
+#[test]
+fn a_thousand_idle_connections_are_left_alone() {
+    const CONNECTIONS: usize = 1000;
+    const INTERVALS: usize = 20;
+    if !common::is_child_with_descriptors("a_thousand_idle_connections_are_left_alone", 4096) {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (server, polls) = counted().await;
+        let mut idle = Vec::new();
+        for _ in 0..CONNECTIONS {
+            idle.push(Raw::open(server.local_addr()).await);
+        }
+        until(|| server.peers().len() == CONNECTIONS).await;
+        let before = polls.load(Ordering::SeqCst);
+        tokio::time::pause();
+        for _ in 0..INTERVALS {
+            tokio::time::sleep(INTERVAL).await;
+            for raw in &mut idle {
+                raw.send(&frame(Kind::Ping, Sequence::CONNECTION, 0, &[0; 8])).await;
+            }
+        }
+        tokio::time::resume();
+        let spent = polls.load(Ordering::SeqCst) - before;
+        assert!(spent <= CONNECTIONS * (3 * INTERVALS + A_FEW), "{spent}");
+        assert_eq!(server.peers().len(), CONNECTIONS);
+    });
+}

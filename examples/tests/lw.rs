@@ -1,126 +1,14 @@
 //! `lw` from outside: what it prints, where, and with which exit code it ends.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod common;
+
+use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::process::Stdio;
 use std::thread;
-use std::time::Duration;
 
 use adapter_tokio::{Client, connect_with, on_push};
-
-/// More than anything here takes. What takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn lw(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lw"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// Runs to the end, with this on standard input.
-fn run(arguments: &[&str], input: impl Into<Vec<u8>>) -> Output {
-    let mut child = lw(arguments).stdin(Stdio::piped()).spawn().expect("lw starts");
-    let (mut stdin, input) = (child.stdin.take().expect("it is piped"), input.into());
-    // It may end before it has read all.
-    thread::spawn(move || drop(stdin.write_all(&input)));
-    finish(child)
-}
-
-/// Waits for the end, with all output that has not been taken.
-fn finish(mut child: Child) -> Output {
-    let stdout = child.stdout.take().map(read_all);
-    let stderr = child.stderr.take().map(read_all);
-    let mut wait = |output: Option<Receiver<Vec<u8>>>| match output.map(|output| output.recv_timeout(LIMIT)) {
-        None => Vec::new(),
-        Some(Ok(bytes)) => bytes,
-        Some(Err(_)) => {
-            let _ = child.kill();
-            panic!("lw does not end");
-        }
-    };
-    let (stdout, stderr) = (wait(stdout), wait(stderr));
-    // Its output has ended, so it is as good as gone.
-    Output { status: child.wait().expect("it was started here"), stdout, stderr }
-}
-
-fn read_all(mut from: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = from.read_to_end(&mut bytes);
-        let _ = sender.send(bytes);
-    });
-    receiver
-}
-
-/// The lines of a child's output, each waited for a bounded time. Dropping it closes the pipe at the next line.
-struct Lines(Receiver<String>);
-
-impl Lines {
-    fn of(child: &mut Child) -> Self {
-        let mut from = BufReader::new(child.stdout.take().expect("it is piped"));
-        // It reads no line before somebody has taken the one before.
-        let (sender, lines) = sync_channel(0);
-        thread::spawn(move || {
-            loop {
-                let mut line = String::new();
-                match (&mut from).take(1 << 16).read_line(&mut line) {
-                    Ok(1..) if sender.send(line).is_ok() => {}
-                    _ => return,
-                }
-            }
-        });
-        Self(lines)
-    }
-
-    #[track_caller]
-    fn next(&self) -> String {
-        self.0.recv_timeout(LIMIT).expect("lw prints a line in time")
-    }
-}
-
-/// `lw serve`, until it is dropped.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut child = lw(&["serve", "127.0.0.1:0"]).stderr(Stdio::null()).spawn().expect("lw starts");
-        let line = Lines::of(&mut child).next();
-        let address = line.strip_prefix("listening on ").expect("the address comes first").trim().to_owned();
-        Self { child, address }
-    }
-
-    fn call(&self, arguments: &[&str]) -> Output {
-        self.stream(arguments, "")
-    }
-
-    fn stream(&self, arguments: &[&str], input: impl Into<Vec<u8>>) -> Output {
-        run(&[&["call", &self.address], arguments].concat(), input)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[track_caller]
-fn assert_ended(output: &Output, code: i32, stdout: &str, stderr: &[&str]) {
-    let (found_out, found_err) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "standard error: {found_err}");
-    assert_eq!(found_out, stdout);
-    assert_eq!(found_err.lines().count(), stderr.len(), "standard error: {found_err}");
-    for (line, part) in found_err.lines().zip(stderr) {
-        assert!(line.starts_with("lw: ") && line.contains(part), "{part:?} is not in {line:?}");
-    }
-}
+use common::{LIMIT, Lines, Server, assert_ended, finish, lw, run};
 
 fn numbers(count: u32) -> String {
     (1..=count).map(|number| format!("{number}\n")).collect()
@@ -281,22 +169,6 @@ fn whoever_has_read_enough_ends_it_quietly() {
     drop(answers);
     assert_ended(&finish(child), 0, "", &[]);
     endless.join().unwrap();
-}
-
-#[cfg(unix)]
-#[test]
-fn a_server_that_is_told_to_stop_ends_in_good_order() {
-    let mut server = Server::start();
-    let mut child =
-        lw(&["call", &server.address, "sleep", "-"]).stdin(Stdio::piped()).spawn().expect("lw starts");
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(b"1ms\n1h\n").unwrap();
-    assert_eq!(Lines::of(&mut child).next(), "1ms\n");
-    let kill = format!("kill -TERM {}", server.child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    assert_ended(&finish(child), 4, "", &["line 2: closed by the peer: GOING_AWAY"]);
-    assert_eq!(server.child.wait().unwrap().code(), Some(0));
-    drop(stdin);
 }
 
 #[tokio::test]

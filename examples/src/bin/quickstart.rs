@@ -8,15 +8,17 @@ use std::error::Error;
 use std::fmt::{Debug, Display};
 use std::future::{Future, pending};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapter_tokio::{
-    CallError, Client, CloseCode, CloseReason, ConnectError, NoHandler, Peer, Push, Refuse, Reply, Request,
-    Route, Server, ServerHandle, Status, StatusCode, client, on_request,
+    CallError, Client, CloseCode, CloseReason, ConnectError, NoHandler, Peer, Push, Refusal, Refuse, Reply,
+    Request, Route, Server, ServerHandle, Status, StatusCode, client, on_request,
 };
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -34,7 +36,7 @@ async fn main() -> ExitCode {
 
 async fn tour() -> Result<()> {
     let (noted, mut notes) = mpsc::unbounded_channel();
-    let server = serve(noted).await?;
+    let (server, serving) = serve(noted).await?;
     let address = server.local_addr();
     println!("a server listens on {address}\n");
 
@@ -44,15 +46,16 @@ async fn tour() -> Result<()> {
     step(2, "an error status", an_error_status(&ada)).await?;
     step(3, "a call back", a_call_back(&ada)).await?;
     step(4, "out of order", out_of_order(&ada)).await?;
-    step(5, "a deadline", a_deadline(&ada)).await?;
-    step(6, "a push", a_push(&ada, &mut notes)).await?;
+    step(5, "a deadline", a_deadline(&ada, &mut notes)).await?;
+    step(6, "giving up", giving_up(&ada, &mut notes)).await?;
+    step(7, "a push", a_push(&ada, &mut notes)).await?;
 
     let grace = connect("grace", address, &heard).await?;
     let alan = connect("alan", address, &heard).await?;
-    step(7, "a broadcast", a_broadcast(&server, &mut news)).await?;
-    step(8, "a refusal", a_refusal(address)).await?;
-    step(9, "a close", a_close(ada, &mut notes)).await?;
-    step(10, "the end", the_end(&server, &[grace, alan])).await
+    step(8, "a broadcast", a_broadcast(&server, &mut news)).await?;
+    step(9, "a refusal", a_refusal(address)).await?;
+    step(10, "a close", a_close(ada, &mut notes)).await?;
+    step(11, "a drain", a_drain(&server, serving, [grace, alan])).await
 }
 
 // What the server does.
@@ -60,12 +63,16 @@ async fn tour() -> Result<()> {
 /// Whom a connection belongs to: kept with it from the moment when it is let in.
 struct User(String);
 
-/// Starts a server. What its clients push, and how they leave, goes to `noted`.
-async fn serve(noted: mpsc::UnboundedSender<String>) -> Result<ServerHandle> {
+/// What the server and the clients note as it happens, for the steps to check.
+type Sender = mpsc::UnboundedSender<String>;
+type Receiver = mpsc::UnboundedReceiver<String>;
+
+/// Starts a server. What its clients push, what it begins for them, and how they leave goes to `noted`.
+async fn serve(noted: Sender) -> Result<(ServerHandle, JoinHandle<()>)> {
     // The number of the answer that has reached the client last: see `out_of_order`.
     let arrived = Arc::new(watch::Sender::new(0));
-    let (leaving, numbers) = (noted.clone(), arrived.clone());
-    let handler = on_request(move |peer, request| answer(peer, request, arrived.clone()))
+    let (waiting, leaving, numbers) = (noted.clone(), noted.clone(), arrived.clone());
+    let handler = on_request(move |peer, request| answer(peer, request, arrived.clone(), waiting.clone()))
         .on_push(move |peer, push| {
             take_note(&peer, &push, &noted, &numbers);
             async {}
@@ -76,8 +83,7 @@ async fn serve(noted: mpsc::UnboundedSender<String>) -> Result<ServerHandle> {
         });
     let server = Server::bind("127.0.0.1:0", handler).await?;
     let handle = server.handle();
-    tokio::spawn(server.serve());
-    Ok(handle)
+    Ok((handle, tokio::spawn(server.serve())))
 }
 
 /// Decides who may come. The credentials are whatever the two sides agree on: here a name.
@@ -92,7 +98,12 @@ fn let_in(peer: &Peer, credentials: &[u8]) -> Result<(), Refuse> {
 }
 
 /// Answers calls. Each runs beside the others of its connection.
-async fn answer(peer: Peer, request: Request, arrived: Arc<watch::Sender<u8>>) -> Result<Reply, Status> {
+async fn answer(
+    peer: Peer,
+    request: Request,
+    arrived: Arc<watch::Sender<u8>>,
+    noted: Sender,
+) -> Result<Reply, Status> {
     match request.route() {
         Route::Name("echo") => Ok(request.body.into()),
         Route::Name("greet") => {
@@ -106,13 +117,26 @@ async fn answer(peer: Peer, request: Request, arrived: Arc<watch::Sender<u8>>) -
             let next = arrived.subscribe().wait_for(|&last| number == 3 || last == number + 1).await.is_ok();
             if next { Ok(request.body.into()) } else { Err(StatusCode::HANDLER_FAILED.into()) }
         }
-        Route::Name("wait for ever") => pending().await,
+        Route::Name("wait for ever") => {
+            let waiter = Waiter(user(&peer), noted);
+            let _ = waiter.1.send(format!("{} waits", waiter.0));
+            pending().await
+        }
         _ => Err(StatusCode::UNKNOWN_ROUTE.into()),
     }
 }
 
+/// Is there while "wait for ever" runs: that future is dropped when its caller has given up, and this with it.
+struct Waiter(String, Sender);
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let _ = self.1.send(format!("{} waits no more", self.0));
+    }
+}
+
 /// Takes pushes, which nobody answers.
-fn take_note(peer: &Peer, push: &Push, noted: &mpsc::UnboundedSender<String>, arrived: &watch::Sender<u8>) {
+fn take_note(peer: &Peer, push: &Push, noted: &Sender, arrived: &watch::Sender<u8>) {
     match (push.route(), &push.body[..]) {
         (Route::Name("note"), note) => drop(noted.send(format!("{}: {}", user(peer), text(note)))),
         (Route::Name("arrived"), &[number]) => drop(arrived.send_replace(number)),
@@ -127,11 +151,7 @@ fn user(peer: &Peer) -> String {
 // What the clients do.
 
 /// Connects, and shows a name. What the server pushes goes to `heard`.
-async fn connect(
-    name: &'static str,
-    address: SocketAddr,
-    heard: &mpsc::UnboundedSender<String>,
-) -> Result<Client> {
+async fn connect(name: &'static str, address: SocketAddr, heard: &Sender) -> Result<Client> {
     let heard = heard.clone();
     let handler = on_request(|_server, request| async move {
         match request.route() {
@@ -189,32 +209,44 @@ async fn out_of_order(client: &Client) -> Result<String> {
     Ok(line("client → server", "1, 2 and 3 at once", "3, 2, 1: each was held until the next was answered"))
 }
 
-async fn a_deadline(client: &Client) -> Result<String> {
+async fn a_deadline(client: &Client, notes: &mut Receiver) -> Result<String> {
     let call = client.call("wait for ever", "").timeout(Duration::from_millis(50));
-    match call.await {
-        Err(error @ CallError::TimedOut(_)) => {
-            // The request had been sent: what the server made of it, nobody can know.
-            check("that it may have run", &error.may_have_run(), &true)?;
-            let reply = client.call("echo", "still here").await?;
-            check("the next reply", &*reply.body, b"still here")?;
-            Ok([
-                line("client → server", "wait for ever, 50 ms", &error),
-                line("client → server", "echo \"still here\"", format_args!("{:?}", text(&reply.body))),
-            ]
-            .join("\n"))
-        }
-        other => unexpected(other),
-    }
+    let Err(error @ CallError::TimedOut(_)) = call.await else {
+        return unexpected("the call has not timed out");
+    };
+    // The request had been sent: how far the server came with it, nobody can know.
+    check("that it may have run", &error.may_have_run(), &true)?;
+    let noted = [notes.recv().await, notes.recv().await];
+    check("the server's notes", &noted, &["ada waits", "ada waits no more"].map(|note| Some(note.into())))?;
+    let reply = client.call("echo", "still here").await?;
+    check("the next reply", &*reply.body, b"still here")?;
+    Ok([
+        line("client → server", "wait for ever, 50 ms", &error),
+        line("client → server", "echo \"still here\"", format_args!("{:?}", text(&reply.body))),
+    ]
+    .join("\n"))
 }
 
-async fn a_push(client: &Client, notes: &mut mpsc::UnboundedReceiver<String>) -> Result<String> {
+/// Whatever drops the future of a call gives it up, here `select!`; and that stops the work at the other end.
+async fn giving_up(client: &Client, notes: &mut Receiver) -> Result<String> {
+    let begun = tokio::select! {
+        reply = client.call("wait for ever", "").no_timeout() => return unexpected(reply),
+        note = notes.recv() => note,
+    };
+    check("the server's note", &begun.as_deref(), &Some("ada waits"))?;
+    let stopped = notes.recv().await;
+    check("the server's next note", &stopped.as_deref(), &Some("ada waits no more"))?;
+    Ok(line("client → server", "wait for ever, dropped", "the server has dropped its handler"))
+}
+
+async fn a_push(client: &Client, notes: &mut Receiver) -> Result<String> {
     client.push("note", "the tea is cold")?;
     let note = notes.recv().await;
     check("what the server noted", &note.as_deref(), &Some("ada: the tea is cold"))?;
     Ok(line("client → server", "note \"the tea is cold\"", "no answer; the server has noted it"))
 }
 
-async fn a_broadcast(server: &ServerHandle, news: &mut mpsc::UnboundedReceiver<String>) -> Result<String> {
+async fn a_broadcast(server: &ServerHandle, news: &mut Receiver) -> Result<String> {
     let outcome = server.broadcast("news", "there is new tea");
     check("the clients that it went to", &outcome.accepted, &3)?;
     let mut heard = Vec::new();
@@ -237,7 +269,7 @@ async fn a_refusal(address: SocketAddr) -> Result<String> {
     }
 }
 
-async fn a_close(client: Client, notes: &mut mpsc::UnboundedReceiver<String>) -> Result<String> {
+async fn a_close(client: Client, notes: &mut Receiver) -> Result<String> {
     let reason = client.finish().await;
     check("the client's reason", &reason, &CloseReason::Local(CloseCode::NORMAL))?;
     let note = notes.recv().await.ok_or("the server is gone")?;
@@ -249,13 +281,31 @@ async fn a_close(client: Client, notes: &mut mpsc::UnboundedReceiver<String>) ->
     .join("\n"))
 }
 
-async fn the_end(server: &ServerHandle, clients: &[Client]) -> Result<String> {
-    server.stop();
-    for client in clients {
+/// An orderly end: what is in flight is answered, and whoever comes too late is told to go elsewhere.
+async fn a_drain(server: &ServerHandle, serving: JoinHandle<()>, clients: [Client; 2]) -> Result<String> {
+    let [grace, alan] = &clients;
+    let mut in_flight = pin!(grace.call("wait for the next", vec![1]));
+    tokio::select! {
+        // In this order: the call is made before the server is told.
+        biased;
+        reply = &mut in_flight => return unexpected(reply),
+        () = async { server.shutdown(Duration::from_secs(5)); grace.draining().await } => {}
+    }
+    let late = grace.call("echo", "too late").await.map_err(|error| (error.refusal(), error.may_have_run()));
+    check("the refusal", &late, &Err((Some(Refusal::Draining), false)))?;
+    // Pushes still go through, and this one lets the server answer.
+    grace.push("arrived", vec![2])?;
+    check("the reply", &*in_flight.await?.body, &[1])?;
+    for client in [grace, alan] {
         let reason = client.closed().await;
         check("the reason", &reason, &CloseReason::Peer(CloseCode::GOING_AWAY, None))?;
     }
-    Ok(line("server → 2 clients", "stops", "both say: closed by the peer: GOING_AWAY"))
+    serving.await?;
+    Ok([
+        line("server → 2 clients", "drains", "a call in flight is answered, a new one refused"),
+        line("", "", "both say: closed by the peer: GOING_AWAY; the server is gone"),
+    ]
+    .join("\n"))
 }
 
 // How a step is run and told.

@@ -153,13 +153,13 @@ impl ServerHandle {
     /// among them: who wants unique names reserves them in a table of its own.
     pub fn peers(&self) -> Vec<Peer> {
         let peers: Vec<Peer> = self.0.lock().peers.values().cloned().collect();
-        peers.into_iter().filter(Peer::is_open).collect()
+        peers.into_iter().filter(takes_pushes).collect()
     }
 
     /// The connection with this number, if it is open.
     pub fn peer(&self, id: u64) -> Option<Peer> {
         let peer = self.0.lock().peers.get(&id).cloned();
-        peer.filter(Peer::is_open)
+        peer.filter(takes_pushes)
     }
 
     /// How many connections there are, those included whose handshake has not ended.
@@ -236,6 +236,11 @@ impl fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerHandle").field("local_addr", &self.local_addr()).finish_non_exhaustive()
     }
+}
+
+/// A connection that drains still takes them.
+fn takes_pushes(peer: &Peer) -> bool {
+    peer.is_running()
 }
 
 /// Whom a broadcast reached.

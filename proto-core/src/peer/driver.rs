@@ -133,6 +133,12 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         &self.peer
     }
 
+    /// How many handlers wait.
+    #[cfg(test)]
+    pub(super) fn waiting_handlers(&self) -> usize {
+        self.work.waiting()
+    }
+
     fn now(&self) -> Instant {
         self.peer.shared().clock.now()
     }

@@ -141,7 +141,11 @@ impl Peer {
     ///
     /// Pushes are still accepted meanwhile.
     pub fn drain(&self, code: CloseCode, info: CloseInfo, within: Duration) {
-        self.0.with(|state, now, _| state.stop(code, |connection| connection.drain(now, code, info, within)));
+        self.0.with(|state, now, wakers| {
+            state.stop(code, |connection| connection.drain(now, code, info, within));
+            // No event says so to the side that begins it.
+            wakers.extend(state.watchers.take_all());
+        });
     }
 
     /// Ends the connection at once; what was waiting is lost.
@@ -197,9 +201,14 @@ impl Peer {
         })
     }
 
-    /// Whether calls and pushes are accepted: the handshake is over and nothing has begun to end.
+    /// Whether calls are accepted: the handshake is over and nothing has begun to end.
     pub fn is_open(&self) -> bool {
         self.0.lock().connection.is_open()
+    }
+
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn is_running(&self) -> bool {
+        self.0.lock().connection.is_running()
     }
 
     /// Whether the connection is coming to its end, and takes no further calls.

@@ -3,6 +3,8 @@
 
 mod bounds;
 mod calls;
+mod cancelling;
+mod draining;
 mod endings;
 mod handlers;
 mod shown;
@@ -36,6 +38,9 @@ struct Script {
     output: Vec<u8>,
     end_of_input: bool,
     reads: usize,
+    /// Whether it can read into memory of the connection, and how many bytes it has read so.
+    reads_into: bool,
+    read_into: usize,
     writing: Writing,
     /// Bytes in the output that have not been reported as written.
     taken: usize,
@@ -85,6 +90,26 @@ impl Io for Transport {
             None if end => Poll::Ready(Ok(0)),
             None => Poll::Pending,
         }
+    }
+
+    fn poll_read_into(&mut self, _: &mut Context<'_>, into: &mut [u8]) -> Option<Poll<io::Result<usize>>> {
+        self.script(|script| {
+            if !script.reads_into {
+                return None;
+            }
+            script.reads += 1;
+            let Some(mut bytes) = script.input.pop_front() else {
+                return Some(if script.end_of_input { Poll::Ready(Ok(0)) } else { Poll::Pending });
+            };
+            let length = bytes.len().min(into.len());
+            let rest = bytes.split_off(length);
+            into[..length].copy_from_slice(&bytes);
+            if !rest.is_empty() {
+                script.input.push_front(rest);
+            }
+            script.read_into += length;
+            Some(Poll::Ready(Ok(length)))
+        })
     }
 
     fn poll_write(&mut self, _: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -291,12 +316,14 @@ impl<H: Handler> Rig<H> {
         polled
     }
 
-    /// The requests that have reached the peer.
+    /// The requests that have reached the peer. It has dealt with pushes.
     fn requests(&mut self) -> Vec<(RequestId, Message)> {
         let mut requests = Vec::new();
         while let Some(event) = self.far.poll_event() {
-            if let Event::Request { id, message, .. } = event {
-                requests.push((id, message));
+            match event {
+                Event::Request { id, message, .. } => requests.push((id, message)),
+                Event::Push { token, .. } => self.far.release(self.time.now(), token),
+                _ => {}
             }
         }
         requests

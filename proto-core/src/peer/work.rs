@@ -115,6 +115,12 @@ impl<H: Handler> Work<H> {
         }
     }
 
+    /// How many handlers wait, those included that are over and have not left.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.as_ref().map_or(0, FuturesUnordered::len)
+    }
+
     /// Nothing was in the works: what was kept for the next handler is given up.
     pub(super) fn rest(&mut self) {
         self.spare_request = None;

@@ -1,6 +1,7 @@
 //! What can be asked for on the command line.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use adapter_tokio::{Bytes, Config, Message};
 use clap::{Args, Parser, Subcommand};
@@ -28,7 +29,7 @@ Exit codes:
   1  a call failed
   2  the arguments make no sense
   3  cannot connect, or cannot listen
-  4  the connection was lost before all calls were answered
+  4  the connection was lost, or drained, before all calls were answered
   5  standard input or output does not work, or the system lacks something
 
 Try it:
@@ -40,8 +41,8 @@ Try it:
 
 /// Runs a server to try things with.
 ///
-/// It prints "listening on ADDRESS" when it can be connected to, and ends in good order on Ctrl-C or SIGTERM; a
-/// second one ends it at once.
+/// It prints "listening on ADDRESS" when it can be connected to. On Ctrl-C or SIGTERM it drains: it takes nothing new, and
+/// ends when the calls in flight have been answered. A second one closes all connections at once.
 #[derive(Args, Debug)]
 #[command(after_long_help = SERVE_HELP)]
 pub(crate) struct ServeOptions {
@@ -61,6 +62,18 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(crate) call_slots: u32,
 
+    /// How long calls in flight may take to be answered when it is told to end; 0 waits for none.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::duration)]
+    pub(crate) drain: Duration,
+
+    /// Drain a connection on which nothing was said for so long [default: never].
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    pub(crate) idle: Option<Duration>,
+
+    /// Drain a connection that is so old, 10 % more or less [default: never].
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    pub(crate) max_age: Option<Duration>,
+
     /// Say on standard error who comes and goes, and why.
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -79,6 +92,7 @@ Examples:
   lw serve 127.0.0.1:7000
   lw serve [::1]:0 --verbose
   lw serve 0.0.0.0:7000 --max-connections 1000 --max-message 64K
+  lw serve 0.0.0.0:7000 --idle 10m --max-age 24h --drain 2m
 
 Exit codes:
   0 ended in good order, 2 wrong arguments, 3 cannot listen, 5 the system lacks
@@ -143,7 +157,9 @@ One call for each line (BODY is -):
 
   When the connection is lost nothing further is sent: standard error says how
   many lines were answered and how many may have been run without an answer,
-  and the exit code is 4.
+  and the exit code is 4. So it is when the server drains, which means that it
+  wants to end: what it has taken it still answers, what comes after that is not
+  sent.
 
   Memory does not depend on the length of the input. No further lines are sent
   while 4 MiB of them are in flight, or while 64 MiB of answers as long as the
@@ -161,7 +177,7 @@ Examples:
 
 Exit codes:
   0 all answered, 1 a call failed, 2 wrong arguments, 3 cannot connect,
-  4 connection lost, 5 standard input or output does not work";
+  4 connection lost or draining, 5 standard input or output does not work";
 
 impl CallOptions {
     /// What the parser cannot know.
@@ -180,18 +196,12 @@ impl CallOptions {
 
 /// A configuration for messages up to a length: what depends on it follows.
 pub(crate) fn config(max_message: u32, call_slots: u32) -> Result<Config, Failure> {
-    let default = Config::default();
-    let (message, charged) = (max_message as usize, u64::from(max_message) + 64);
     let config = Config {
-        max_message,
-        max_frame: default.max_frame.max(max_message),
         call_slots,
-        request_window: default.request_window.max(charged),
-        push_window: default.push_window.max(charged),
-        undelivered_limit: crate::stream::REPLY_BYTES.max(message),
+        undelivered_limit: crate::stream::REPLY_BYTES.max(max_message as usize),
         // Chat lines for a peer that reads nothing: it misses some rather than costing megabytes.
         outbox_limit: 256 << 10,
-        ..default
+        ..Config::default().with_max_message(max_message)
     };
     config.validate().map_err(|error| Failure::new(Exit::Usage, error))?;
     Ok(config)

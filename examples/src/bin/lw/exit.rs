@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use adapter_tokio::CallError;
+use adapter_tokio::{CallError, Refusal, StatusCode};
 
 /// The exit codes, apart from 0. Those who change them change the table in `args` too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Usage = 2,
     /// The address cannot be connected to, or listened on.
     Unreachable = 3,
-    /// The connection was lost before all was answered.
+    /// The connection was lost, or took no further calls, before all was answered.
     Lost = 4,
     /// Standard input or output does not work, or the system lacks something.
     System = 5,
@@ -42,8 +42,8 @@ impl Failure {
 
     /// A call that failed.
     pub(crate) fn of_call(error: &CallError) -> Self {
-        let exit = if let CallError::Lost { .. } = error { Exit::Lost } else { Exit::CallFailed };
-        Self::new(exit, describe(error))
+        let lost = matches!(error, CallError::Lost { .. }) || is_draining(error);
+        Self::new(if lost { Exit::Lost } else { Exit::CallFailed }, describe(error))
     }
 
     pub(crate) fn report(self) -> ExitCode {
@@ -51,6 +51,15 @@ impl Failure {
             say(text);
         }
         ExitCode::from(self.exit as u8)
+    }
+}
+
+/// Whether a call was not taken because the connection is coming to its end: further ones would not be either.
+pub(crate) fn is_draining(error: &CallError) -> bool {
+    match error {
+        CallError::Refused(refused) => refused.refusal == Refusal::Draining,
+        CallError::Status(status) => status.code == StatusCode::DRAINING,
+        _ => false,
     }
 }
 
@@ -89,7 +98,7 @@ fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use adapter_tokio::{Delivery, Status, StatusCode};
+    use adapter_tokio::{Delivery, Message, Refused, Status};
 
     #[test]
     fn every_failure_says_whether_the_call_may_have_run() {
@@ -102,6 +111,21 @@ mod tests {
         ];
         for (error, text) in cases {
             assert_eq!(describe(&error), text);
+        }
+    }
+
+    #[test]
+    fn a_call_that_comes_too_late_is_told_from_one_that_fails() {
+        let refused =
+            |refusal| CallError::Refused(Box::new(Refused { refusal, message: Message::default() }));
+        let status = |code: StatusCode| CallError::Status(Box::new(code.into()));
+        for late in [refused(Refusal::Draining), status(StatusCode::DRAINING)] {
+            assert!(is_draining(&late) && !late.may_have_run(), "{late}");
+            assert_eq!(Failure::of_call(&late).exit, Exit::Lost);
+        }
+        for failed in [refused(Refusal::NotCallable), status(StatusCode::OVERLOADED)] {
+            assert!(!is_draining(&failed), "{failed}");
+            assert_eq!(Failure::of_call(&failed).exit, Exit::CallFailed);
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::pin::pin;
 use std::time::Duration;
 
-use adapter_tokio::{BindError, Server, on_request};
+use adapter_tokio::{BindError, Config, Server, ServerHandle, on_request};
 
 use crate::args::{self, ServeOptions};
 use crate::exit::{Exit, Failure, say};
@@ -17,7 +17,11 @@ const GRACE: Duration = Duration::from_secs(6);
 
 pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     let verbose = options.verbose;
-    let config = args::config(options.max_message, options.call_slots)?;
+    let config = Config {
+        idle_timeout: options.idle,
+        max_age: options.max_age,
+        ..args::config(options.max_message, options.call_slots)?
+    };
     let chat = Chat::new(verbose);
     let handler = {
         let (asked, pushed) = (chat.clone(), chat.clone());
@@ -61,14 +65,35 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
         () = &mut serving => return Ok(()),
         () = signals.next() => {}
     }
+    tell_of_drain(&handle, options.drain);
+    handle.shutdown(options.drain);
+    tokio::select! {
+        () = &mut serving => return Ok(()),
+        () = signals.next() => {}
+        () = tokio::time::sleep(options.drain.saturating_add(GRACE)) => {
+            say(format_args!("{} connections did not close in time", handle.connections()));
+            return Ok(());
+        }
+    }
+    // Whoever is in a hurry still wants the clients to be told.
     handle.stop();
     tokio::select! {
-        () = &mut serving => Ok(()),
-        () = signals.next() => Err(Failure::quiet(Exit::Interrupted)),
-        () = tokio::time::sleep(GRACE) => {
-            say(format_args!("{} connections did not close in time", handle.connections()));
-            Ok(())
-        }
+        () = &mut serving => {}
+        () = signals.next() => {}
+        () = tokio::time::sleep(GRACE) => {}
+    }
+    Err(Failure::quiet(Exit::Interrupted))
+}
+
+/// Says what a server that was told to end waits for, if it waits.
+fn tell_of_drain(handle: &ServerHandle, within: Duration) {
+    let connections = match handle.connections() {
+        0 => return,
+        1 => "1 connection".to_owned(),
+        n => format!("{n} connections"),
+    };
+    if !within.is_zero() {
+        say(format_args!("draining {connections}, for at most {within:?}; once more closes them at once"));
     }
 }
 

@@ -6,17 +6,18 @@
 //! neither a long input nor a slow reader makes memory grow.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use adapter_tokio::{Call, CallError, Client, CloseReason, Delivery, Message, Reply};
+use adapter_tokio::{Call, CallError, Client, Delivery, Message, Reply};
 use tokio::sync::mpsc::Receiver;
 
 use crate::args::CallOptions;
 use crate::call::within;
-use crate::exit::{Exit, Failure, describe, say};
+use crate::exit::{Exit, Failure, describe, is_draining, say};
 use crate::input;
 use crate::lines::{Line, Lines};
 use crate::output::{Closed, Output};
@@ -75,9 +76,9 @@ enum Source {
     Failed(io::Error),
 }
 
-/// The connection ended, and took calls with it.
+/// The connection ended and took calls with it, or is coming to its end and takes no further ones.
 struct Loss {
-    reason: CloseReason,
+    reason: String,
     line: u64,
     may_have_run: u64,
     not_sent: u64,
@@ -255,7 +256,11 @@ impl<'a> Stream<'a> {
     fn fail(&mut self, line: u64, error: LineError) -> Result<(), Failure> {
         let text = match error {
             LineError::Call(CallError::Lost { delivery, reason }) => {
-                self.lose(line, delivery, reason);
+                self.lose(line, delivery, &reason);
+                return Ok(());
+            }
+            LineError::Call(error) if is_draining(&error) => {
+                self.lose(line, Delivery::NotSent, &error);
                 return Ok(());
             }
             LineError::Call(error) => describe(&error),
@@ -279,9 +284,10 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// The connection took a call with it. The others in the queue are heard first, to count them.
-    fn lose(&mut self, line: u64, delivery: Delivery, reason: CloseReason) {
-        let loss = self.lost.get_or_insert(Loss { reason, line, may_have_run: 0, not_sent: 0 });
+    /// The connection took a call with it, or did not take it. The others in the queue are heard first, to count them.
+    fn lose(&mut self, line: u64, delivery: Delivery, reason: &dyn Display) {
+        let new = || Loss { reason: reason.to_string(), line, may_have_run: 0, not_sent: 0 };
+        let loss = self.lost.get_or_insert_with(new);
         match delivery {
             Delivery::MaybeSent => loss.may_have_run += 1,
             Delivery::NotSent => loss.not_sent += 1,

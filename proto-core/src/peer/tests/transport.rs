@@ -1,13 +1,17 @@
 //! What the driver makes of its transport: writes that wait, are half done, or fail.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::task::Poll;
 use std::io::ErrorKind;
+use std::sync::Mutex;
 
 use super::{NoHandler, Rig, Script, Writing, body, poll};
+use crate::Message;
 use crate::error::{CloseReason, Delivery, TransportError};
-use crate::peer::CallError;
-use crate::wire::{CloseCode, CloseInfo, HEADER_LEN};
+use crate::peer::{CallError, Push, on_push};
+use crate::wire::{CloseCode, CloseInfo, HEADER_LEN, Lane};
 
 #[test]
 fn a_shutdown_that_has_to_wait_does_not_keep_the_driver_busy() {
@@ -97,4 +101,75 @@ fn a_failed_write_ends_a_connection_whose_peer_said_nothing() {
     assert_eq!(rig.drive(), Poll::Ready(reason.clone()));
     let lost = CallError::Lost { delivery: Delivery::NotSent, reason };
     assert_eq!(poll(call.as_mut()), Poll::Ready(Err(lost)));
+}
+
+/// What a driver whose transport reads like this makes of calls with bodies of these lengths, all in pieces of `piece` bytes;
+/// and how many bytes were read into memory of the connection.
+fn read(reads_into: bool, bodies: &[usize], piece: usize) -> (Vec<Message>, usize) {
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let takes = taken.clone();
+    let handler = on_push(move |_, push| {
+        let Push { lane, extensions, body, .. } = push;
+        takes.lock().unwrap().push(Message { number: 0, lane, extensions, body });
+        async {}
+    });
+    let mut rig = Rig::open(handler, 0);
+    rig.transport.script(|script| script.reads_into = reads_into);
+    for (number, &length) in bodies.iter().enumerate() {
+        let body: Vec<u8> = (0..length).map(|at| (at * 7 + number) as u8).collect();
+        let lane = [Lane::Normal, Lane::Bulk, Lane::High][number % 3];
+        rig.far.push(rig.time.now(), Message::new(1, body).in_lane(lane)).unwrap();
+    }
+    loop {
+        rig.deliver();
+        let said = rig.said();
+        if said.is_empty() {
+            break;
+        }
+        let pieces = said.chunks(piece).map(<[u8]>::to_vec);
+        rig.transport.script(|script| script.input.extend(pieces));
+        while rig.transport.script(|script| !script.input.is_empty()) {
+            assert!(rig.drive().is_pending());
+        }
+    }
+    let read_into = rig.transport.script(|script| script.read_into);
+    assert!(rig.peer().is_open(), "{:?}", rig.peer().close_reason());
+    (core::mem::take(&mut *taken.lock().unwrap()), read_into)
+}
+
+#[test]
+fn large_frames_are_read_into_their_own_memory_and_arrive_as_they_were() {
+    let bodies = [10, 8 << 10, 70_000, 1, 300_000, 65_536, 0, 200_000];
+    for piece in [1000, 4096, 65_536, usize::MAX] {
+        let (copied, none) = read(false, &bodies, piece);
+        let (lent, much) = read(true, &bodies, piece);
+        let large = bodies.iter().filter(|&&length| length >= 64 << 10).sum::<usize>();
+        // The longer the pieces, the more of a frame comes along with its header, and has to be copied.
+        let least = if piece <= 4096 { large / 2 } else { 0 };
+        assert!(none == 0 && much >= least, "{much} of {large} bytes in pieces of {piece}");
+        assert_eq!(copied.len(), bodies.len());
+        assert_eq!(lent, copied, "in pieces of {piece} bytes");
+        let mut lengths: Vec<usize> = lent.iter().map(|message| message.body.len()).collect();
+        let mut expected = bodies.to_vec();
+        lengths.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(lengths, expected);
+    }
+}
+
+#[test]
+fn the_end_of_the_stream_in_the_middle_of_a_large_frame_is_noticed() {
+    for reads_into in [false, true] {
+        let mut rig = Rig::open(NoHandler, 1);
+        rig.transport.script(|script| script.reads_into = reads_into);
+        rig.far.push(rig.time.now(), Message::new(1, vec![0; 60_000])).unwrap();
+        let mut said = rig.said();
+        said.truncate(30_000);
+        rig.transport.script(|script| {
+            script.input.extend(said.chunks(10_000).map(<[u8]>::to_vec));
+            script.end_of_input = true;
+        });
+        assert_eq!(rig.drive(), Poll::Ready(CloseReason::Transport(TransportError::Eof)));
+        assert_eq!(rig.transport.script(|script| script.read_into > 0), reads_into);
+    }
 }
