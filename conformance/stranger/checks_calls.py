@@ -9,6 +9,7 @@ import time
 from codes import EXT, MORE, Kind, Lane, Status
 from driver import Connection
 from fields import Extensions, Hello
+from fragments import Cutter
 from harness import Context, check, ensure, equal
 from lw1 import Reply
 from raw import Raw, request
@@ -211,12 +212,25 @@ def grants(context: Context) -> None:
     with Raw.open(context.address) as raw:
         welcome = raw.welcome
         assert welcome is not None
-        push = frame(Kind.PUSH, b"x" * (welcome.max_message - 64), code=77)
-        raw.send(push)  # its charge is half of the window
+        largest = b"x" * (welcome.max_message - 64)
+        raw.send(cut(Kind.PUSH, 77, largest, welcome))  # its charge is half of the window
         equal(next_grants(raw), (welcome.request_window, welcome.push_window + MIB))
-        raw.send(b"".join(request(b"x" * 900_000, slot=slot) for slot in range(3)))
-        charges = 3 * (64 + len(request()) - 16 + 900_000)
+        body = b"x" * 900_000
+        raw.send(b"".join(cut(Kind.REQUEST, 77, body, welcome, slot) for slot in range(3)))
+        charges = 3 * (64 + len(body))
         equal(next_grants(raw)[0], welcome.request_window + charges, "requests")
+
+
+def cut(kind: Kind, route: int, body: bytes, peer: Hello, slot: int = 0) -> bytes:
+    """All frames of a message, with fragments if the peer's MAX_FRAME asks for them."""
+    sequence = 1 << 16 | slot
+    if kind is Kind.PUSH and len(body) <= peer.max_frame:
+        sequence = 0
+    cutter = Cutter(kind, 0, sequence, route, b"", body, peer.max_frame)
+    frames = bytearray()
+    while not cutter.done:
+        frames += cutter.next_frame()
+    return bytes(frames)
 
 
 def next_grants(raw: Raw) -> tuple[int, int]:

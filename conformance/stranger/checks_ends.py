@@ -175,7 +175,7 @@ def handshake_limit(context: Context) -> None:
 @check("a frame that trickles", "LW-8.4", slow=True)
 def trickle(context: Context) -> None:
     with Raw.open(context.address, PLAIN) as raw:
-        raw.send(Header(100_000, Kind.REQUEST, 0, 1 << 16).encode())
+        raw.send(Header(60_000, Kind.REQUEST, 0, 1 << 16).encode())
         raw.timeout = 0.1
         for _ in range(300):
             raw.send(b"x" * 10)
