@@ -1,0 +1,188 @@
+"""How connections end: drain, close, half-closed streams, liveness, time limits."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from codes import END, PREFACE, Close, Kind
+from driver import Connection, Timeout
+from events import Draining, PeerClosed
+from fields import Hello
+from harness import Context, check, ensure, equal, served
+from raw import PLAIN, Raw, request
+from wire import Header, frame
+
+
+def peer_close(connection: Connection) -> int | None:
+    codes = [event.code for event in connection.events if isinstance(event, PeerClosed)]
+    return codes[0] if codes else None
+
+
+@check("CLOSE is answered with its code", "LW-7.1, LW-7.2, LW-10.1")
+def close_codes(context: Context) -> None:
+    for code in (0, 1, 3, 0x0107, 0xABCD, 0x80000000, 0xFFFFFFFF):
+        with Connection.dial(context.address) as connection:
+            connection.endpoint.close(code, "enough\n" * 100)
+            connection.finish(5)
+            equal(peer_close(connection), code, connection.why())
+
+
+@check("CLOSE with unreadable fields counts", "LW-7.8, LW-7.1")
+def unreadable_close(context: Context) -> None:
+    with Raw.open(context.address) as raw:
+        raw.send(frame(Kind.CLOSE, b"\xff\xff\xff", code=7) + b"bytes behind CLOSE are ignored")
+        frames, code = raw.ending()
+        equal((code, frames[-1][1]), (7, b""), "the answer has the code and no fields")
+
+
+@check("CLOSE in place of HELLO", "LW-7.7, LW-2.2")
+def close_in_handshake(context: Context) -> None:
+    with Raw(context.address) as raw:
+        raw.send(PREFACE + frame(Kind.CLOSE, code=5))
+        equal(raw.ending()[1], 5)
+
+
+@check("close behind 500 pushes", "LW-7.1, LW-7.4, LW-7.5")
+def close_arrives(context: Context) -> None:
+    with Connection.dial(context.address) as other, Connection.dial(context.address) as connection:
+        for n in range(500):
+            connection.endpoint.push("chat", b"%d" % n)
+        connection.endpoint.close()
+        connection.finish(5)
+        equal(peer_close(connection), 0, connection.why())
+        bodies = [push.body for push in other.pushes(500, 5)]
+        equal(bodies, [b"%d" % n for n in range(500)], "pushes in front of CLOSE, in order")
+
+
+@check("replies in front of a CLOSE arrive", "LW-7.2, LW-7.5")
+def replies_before_close(context: Context) -> None:
+    with Connection.dial(context.address) as connection:
+        calls = {connection.endpoint.call("echo", b"x" * 60_000) for _ in range(20)}
+        connection.replies(calls, 5)
+        running = connection.endpoint.call("sleep", b"1h")
+        connection.endpoint.close()
+        connection.finish(5)
+        equal(peer_close(connection), 0, f"{connection.why()}, {running:#x}")
+
+
+@check("half-closed stream behind CLOSE", "LW-7.4")
+def half_closed(context: Context) -> None:
+    with Raw.open(context.address) as raw:
+        raw.send(frame(Kind.CLOSE, code=9))
+        raw.shut()
+        equal(raw.ending()[1], 9)
+
+
+@check("half-closed stream without CLOSE", "LW-7.6")
+def half_closed_without_close(context: Context) -> None:
+    with Raw.open(context.address) as raw:
+        raw.send(request(b"x"))
+        raw.read(Kind.REPLY)
+        raw.shut()
+        frames, code = raw.ending()
+        equal((frames, code), ([], None), "a lost connection")
+
+
+@check("drain from this side with calls in flight", "LW-7.9, LW-7.10, LW-7.11")
+def drain(context: Context) -> None:
+    with Connection.dial(context.address) as connection:
+        calls = {connection.endpoint.call("sleep", b"%d" % n) for n in (50, 100, 200)}
+        connection.endpoint.drain(Close.MAX_AGE)
+        equal([reply.status for reply in connection.replies(calls, 5)], [0, 0, 0], "statuses")
+        connection.finish(5)
+        equal(peer_close(connection), int(Close.MAX_AGE), connection.why())
+        ends = [event.end for event in connection.events if isinstance(event, Draining)]
+        equal(ends, [True], "the server's DRAIN")
+
+
+@check("DRAIN with END alone, with a call running", "LW-7.9, LW-7.10, LW-7.11")
+def drain_end(context: Context) -> None:
+    with Raw.open(context.address) as raw:
+        raw.send(request(b"100", route="sleep") + frame(Kind.DRAIN, flags=END, code=5))
+        frames, code = raw.ending()
+        kinds = [Kind(header.kind) for header, _ in frames]
+        equal(kinds, [Kind.DRAIN, Kind.REPLY, Kind.CLOSE], "frames")
+        equal((code, frames[0][0].flags), (5, END), "code, flags")
+
+
+@check("REQUESTs behind a DRAIN are served", "LW-7.10")
+def drain_then_request(context: Context) -> None:
+    with Raw.open(context.address) as raw:
+        raw.send(frame(Kind.DRAIN, code=1) + request(b"x") + frame(Kind.DRAIN, flags=END, code=1))
+        frames, code = raw.ending()
+        replies = [payload for header, payload in frames if header.kind == Kind.REPLY]
+        equal((replies, code), ([b"x"], 1))
+
+
+@check("the server ends in good order on SIGTERM", "LW-7.1, LW-7.4")
+def sigterm(context: Context) -> None:
+    with served(context.lw) as (child, address):
+        with Connection.dial(address) as connection:
+            connection.call("echo", b"x")
+            child.send_signal(signal.SIGTERM)
+            connection.finish(5)
+            equal(peer_close(connection), int(Close.GOING_AWAY), connection.why())
+        equal(child.wait(5), 0, "exit code")
+
+
+@check("the server keeps its promise of a heartbeat", "LW-8.2")
+def heartbeat(context: Context) -> None:
+    with Raw.open(context.address, Hello(heartbeat=(1000, 1000))) as raw:
+        ensure(raw.welcome is not None and raw.welcome.heartbeat is not None, "no HEARTBEAT")
+        last = time.monotonic()
+        for _ in range(2):
+            raw.timeout = 3
+            header, _ = next(raw.frames())
+            equal(Kind(header.kind), Kind.PING)
+            now = time.monotonic()
+            ensure(now - last < 1.25, f"{now - last:.2f} s of silence, promised was 1 s")
+            last = now
+
+
+@check("a PING flood is ended", "LW-8.3")
+def ping_flood(context: Context) -> None:
+    with Raw.open(context.address, Hello(heartbeat=(1000, 1000))) as raw:
+        raw.send(16 * frame(Kind.PING, b"12345678"))
+        raw.read(Kind.PONG)
+        raw.send(16 * frame(Kind.PING, b"12345678"))
+        equal(raw.ending()[1], int(Close.TOO_MANY_PINGS))
+
+
+@check("this side's silence ends the connection", "LW-8.2", slow=True)
+def silence(context: Context) -> None:
+    with Raw.open(context.address, Hello(heartbeat=(1000, 1000))) as raw:
+        assert raw.welcome is not None and raw.welcome.heartbeat is not None
+        owed = max(raw.welcome.heartbeat[0], 1000) / 1000
+        started = time.monotonic()
+        raw.timeout = 55
+        _, code = raw.ending()
+        waited = time.monotonic() - started
+        equal(code, None, "given up without a CLOSE")
+        ensure(waited >= owed, f"given up after {waited:.1f} s, silence of {owed:.1f} s is allowed")
+
+
+@check("the handshake has a time limit", "LW-3.2", slow=True)
+def handshake_limit(context: Context) -> None:
+    with Raw(context.address) as raw:
+        raw.timeout = 30
+        for byte in PREFACE + frame(Kind.HELLO, PLAIN.encode())[:4]:
+            raw.send(bytes([byte]))  # bytes that keep arriving do not help
+            time.sleep(0.3)
+        equal(raw.ending()[1], int(Close.HANDSHAKE_TIMEOUT))
+
+
+@check("a frame that trickles", "LW-8.4", slow=True)
+def trickle(context: Context) -> None:
+    with Raw.open(context.address, PLAIN) as raw:
+        raw.send(Header(60_000, Kind.REQUEST, 0, 1 << 16).encode())
+        raw.timeout = 0.1
+        for _ in range(300):
+            raw.send(b"x" * 10)
+            try:
+                _, code = raw.ending()
+            except Timeout:
+                continue
+            equal(code, int(Close.TOO_SLOW))
+            return
+        raise AssertionError("a frame may take for ever")
