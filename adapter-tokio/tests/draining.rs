@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use adapter_tokio::{
     CallError, Client, CloseCode, CloseReason, Config, ConnectError, Handler, NoHandler, Refusal, Route,
-    Status, StatusCode, client, connect, connect_with, on_request,
+    Status, StatusCode, client, connect, on_request,
 };
 use common::{Raw, echo, in_time, on_both, serve, serve_with, until};
 use tokio::sync::Semaphore;
@@ -72,7 +72,7 @@ fn a_server_that_shuts_down_answers_what_is_in_flight_both_ways_and_refuses_the_
         let mut clients: Vec<Client> = Vec::new();
         let mut calls = JoinSet::new();
         for _ in 0..CLIENTS {
-            let client = connect_with(server.local_addr(), theirs.handler()).await.unwrap();
+            let client = client(theirs.handler()).reconnect(None).connect(server.local_addr()).await.unwrap();
             for number in 0..CALLS {
                 calls.spawn(client.call("wait", vec![1; number * 10_000]));
             }
@@ -120,7 +120,7 @@ fn calls_that_wait_in_line_are_answered_too() {
     on_both(|| async {
         let desk = Desk::new();
         let server = serve_with(Config { call_slots: 2, ..Config::default() }, desk.handler()).await;
-        let client = connect(server.local_addr()).await.unwrap();
+        let client = client(NoHandler).reconnect(None).connect(server.local_addr()).await.unwrap();
         let mut calls = JoinSet::new();
         for number in 0..50u8 {
             let mut call = Box::pin(client.call("wait", vec![number]));
@@ -149,7 +149,7 @@ fn a_handler_that_calls_back_during_a_drain_is_told_so_and_still_answers() {
     on_both(|| async {
         let desk = Desk::new();
         let server = serve(desk.handler()).await;
-        let client = connect_with(server.local_addr(), echo()).await.unwrap();
+        let client = client(echo()).reconnect(None).connect(server.local_addr()).await.unwrap();
         let call = tokio::spawn(client.call("ask back", ""));
         desk.has_begun(1).await;
         server.shutdown(LONG);
@@ -167,7 +167,7 @@ fn a_handler_that_calls_back_during_a_drain_is_told_so_and_still_answers() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_never_ends_does_not_keep_a_server_from_its_end() {
     let server = serve(on_request(|_, _| pending())).await;
-    let client = connect(server.local_addr()).await.unwrap();
+    let client = client(NoHandler).reconnect(None).connect(server.local_addr()).await.unwrap();
     let call = tokio::spawn(client.call("wait", "").no_timeout());
     until(|| server.peers()[0].counters().frames_received > 1).await;
     let begin = tokio::time::Instant::now();
@@ -185,7 +185,7 @@ async fn a_handler_that_never_ends_does_not_keep_a_server_from_its_end() {
 async fn a_shutdown_can_be_cut_short() {
     for stops in [false, true] {
         let server = serve(on_request(|_, _| pending())).await;
-        let client = connect(server.local_addr()).await.unwrap();
+        let client = client(NoHandler).reconnect(None).connect(server.local_addr()).await.unwrap();
         let _call = tokio::spawn(client.call("wait", "").no_timeout());
         until(|| server.peers()[0].counters().frames_received > 1).await;
         let begin = tokio::time::Instant::now();
@@ -208,7 +208,7 @@ fn a_client_that_drains_gets_its_answers_and_gives_its_own() {
     on_both(|| async {
         let (desk, own) = (Desk::new(), Desk::new());
         let server = serve(desk.handler()).await;
-        let client = connect_with(server.local_addr(), own.handler()).await.unwrap();
+        let client = client(own.handler()).reconnect(None).connect(server.local_addr()).await.unwrap();
         let asked = tokio::spawn(client.call("wait", "question"));
         let peer = server.peers()[0].clone();
         let asks = tokio::spawn(peer.call("wait", "question back"));
@@ -234,7 +234,7 @@ fn both_may_drain_at_once() {
         for _ in 0..20 {
             let (desk, own) = (Desk::new(), Desk::new());
             let server = serve(desk.handler()).await;
-            let client = connect_with(server.local_addr(), own.handler()).await.unwrap();
+            let client = client(own.handler()).reconnect(None).connect(server.local_addr()).await.unwrap();
             let asked = tokio::spawn(client.call("wait", "question"));
             let asks = tokio::spawn(server.peers()[0].call("wait", "question back"));
             desk.has_begun(1).await;
@@ -256,7 +256,7 @@ fn both_may_drain_at_once() {
 fn an_idle_client_parts_at_once_and_so_does_one_that_never_said_hello() {
     on_both(|| async {
         let server = serve(echo()).await;
-        let client = connect(server.local_addr()).await.unwrap();
+        let client = client(NoHandler).reconnect(None).connect(server.local_addr()).await.unwrap();
         assert_eq!(client.call("echo", "x").await.unwrap().body, "x");
         let mut silent = Raw::connect(server.local_addr()).await;
         until(|| server.connections() == 2).await;
@@ -276,7 +276,8 @@ fn a_client_that_knows_no_drain_is_answered_too() {
         let desk = Desk::new();
         let server = serve(desk.handler()).await;
         let config = Config { capabilities: Capabilities::default(), ..Config::default() };
-        let client = client(NoHandler).config(config).connect(server.local_addr()).await.unwrap();
+        let client =
+            client(NoHandler).config(config).reconnect(None).connect(server.local_addr()).await.unwrap();
         let call = tokio::spawn(client.call("wait", "in time"));
         desk.has_begun(1).await;
         server.shutdown(LONG);
@@ -302,7 +303,7 @@ async fn a_connection_on_which_nothing_is_said_ends_as_idle() {
         }),
     )
     .await;
-    let client = connect(server.local_addr()).await.unwrap();
+    let client = client(NoHandler).reconnect(None).connect(server.local_addr()).await.unwrap();
     let begin = tokio::time::Instant::now();
     // Neither often enough nor for long is idle.
     for seconds in ["50", "50", "300"] {
@@ -326,7 +327,7 @@ async fn connections_that_are_old_enough_end_one_after_the_other() {
     let begin = tokio::time::Instant::now();
     let mut ends = JoinSet::new();
     for _ in 0..20 {
-        let client = connect(server.local_addr()).await.unwrap();
+        let client = client(NoHandler).reconnect(None).connect(server.local_addr()).await.unwrap();
         ends.spawn(async move {
             // Whoever is busy when the time has come still gets its answer.
             let refused = loop {

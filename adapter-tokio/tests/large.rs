@@ -57,7 +57,8 @@ fn one_message_of_twenty_mebibytes_goes_both_ways_and_a_drain_waits_for_it() {
     on_both(|| async {
         let config = || Config::default().with_max_message(20 << 20);
         let server = serve_with(config(), echo()).await;
-        let client = client(NoHandler).config(config()).connect(server.local_addr()).await.unwrap();
+        let client =
+            client(NoHandler).config(config()).reconnect(None).connect(server.local_addr()).await.unwrap();
         let body = noise(20 * MIB, 7);
         let call = tokio::spawn(client.call(1, body.clone()).no_timeout());
         until(|| server.peers()[0].counters().bytes_received > MIB as u64).await;

@@ -60,7 +60,9 @@ impl Connection {
         match &mut self.state {
             State::Handshaking { .. } => return self.close(now, code, info),
             State::Open => self.start_draining(code, info, true, Word::Nothing),
-            State::Draining(draining) if !draining.own => (draining.own, draining.info) = (true, info),
+            State::Draining(draining) if !draining.own => {
+                (draining.own, draining.code, draining.info) = (true, code, info);
+            }
             State::Draining(_) => {}
             State::Closing(_) | State::Closed(_) => return,
         }
