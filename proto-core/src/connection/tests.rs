@@ -22,15 +22,18 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use self::raw::{Frame, id, parse, stream};
+use super::heartbeat::Liveness;
 use super::{Connection, Role};
 use crate::config::{Config, SharedConfig};
 use crate::error::CloseReason;
 use crate::event::{Event, Message, Outcome, PushToken, RequestId};
 use crate::time::Instant;
-use crate::wire::{CloseCode, Kind, PREFACE, StatusCode};
+use crate::wire::{Capabilities, CloseCode, Kind, PREFACE, StatusCode};
 
 const BOTH: [Role; 2] = [Role::Acceptor, Role::Dialer];
 const SECOND: Duration = Duration::from_secs(1);
+/// What a connection holds beside itself when nothing is in flight: one box, for as long as it has not ended.
+const IDLE: usize = size_of::<Liveness>();
 
 /// The smallest configuration, so that every limit is near: one message of 1,024 bytes uses up a window.
 fn smallest() -> Config {
@@ -42,6 +45,11 @@ fn smallest() -> Config {
         push_window: 1088,
         ..Config::default()
     }
+}
+
+/// A side that has announced nothing beyond the least that every endpoint does.
+fn plain() -> Config {
+    Config { capabilities: Capabilities::default(), ..Config::default() }
 }
 
 /// A connection under test, and its peer's bytes.
