@@ -34,8 +34,10 @@ impl Connection {
 
     /// Commits a message if nothing waits and there is room, which is the usual case; else it waits.
     pub(super) fn send(&mut self, lane: Lane, message: Waiting) {
+        // One whose time is over is found out by the queue.
+        let due = matches!(message, Waiting::Request { id, .. } if self.calls.is_due(id, self.now));
         let fits = message.length() <= self.limits.frame as usize;
-        if fits && !self.outbox.is_waiting() && self.outbox.pending() < self.config.commit_limit {
+        if fits && !due && !self.outbox.is_waiting() && self.outbox.pending() < self.config.commit_limit {
             self.commit_whole(lane, message);
         } else {
             let request = if let Waiting::Request { id, .. } = message { Some(id) } else { None };
