@@ -87,7 +87,11 @@ impl Connection {
         match header.kind {
             Kind::Request => self.requests.take_partial(header.sequence),
             Kind::Reply => self.calls.take_reply(header.sequence),
-            Kind::Push => self.pushes.as_mut()?.take(header.sequence),
+            Kind::Push => {
+                let message = self.pushes.as_mut()?.take(header.sequence);
+                self.pushes.take_if(|pushes| pushes.is_empty());
+                message
+            }
             _ => None,
         }
     }

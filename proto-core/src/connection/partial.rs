@@ -166,11 +166,11 @@ impl PartialPushes {
 
     pub(super) fn take(&mut self, id: Sequence) -> Option<Box<Partial>> {
         let at = self.0.iter().position(|push| push.header.sequence == id)?;
-        let partial = self.0.swap_remove(at);
-        if self.0.is_empty() {
-            self.0 = Vec::new();
-        }
-        Some(partial)
+        Some(self.0.swap_remove(at))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) fn held_bytes(&self) -> usize {
