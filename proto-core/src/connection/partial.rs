@@ -48,6 +48,20 @@ impl Partial {
         if fits { Ok(()) } else { Err(bad_fragment(fragment)) }
     }
 
+    /// Whether the extension block, if there is one, came whole with the first fragment (LW-6.8): to be asked behind each
+    /// fragment, since later ones only add to what the first brought.
+    pub(super) fn check_block(&self) -> Result<(), ProtocolError> {
+        if self.discarded || !self.header.flags.contains(Flags::EXT) {
+            return Ok(());
+        }
+        match self.data[..self.filled] {
+            [high, low, ref rest @ ..] if rest.len() >= usize::from(u16::from_be_bytes([high, low])) => {
+                Ok(())
+            }
+            _ => Err(ProtocolError::BadExtension),
+        }
+    }
+
     /// Takes bytes that have arrived.
     pub(super) fn fill(&mut self, arrived: &[u8]) {
         if !self.discarded {

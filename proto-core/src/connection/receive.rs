@@ -182,6 +182,7 @@ impl Connection {
         let Inbound::Payload { mut message, more, .. } = inbound else { return Ok(()) };
         self.counters.frames_received += 1;
         if more {
+            message.check_block()?;
             self.keep_partial(message);
             return Ok(());
         }
