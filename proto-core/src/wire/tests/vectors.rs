@@ -1,4 +1,4 @@
-//! Every section of `vectors.json` but the conversations.
+//! Every section of `vectors.json` but the fragments and the conversations.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,7 +20,7 @@ fn kind(name: &str) -> Kind {
     named.unwrap_or_else(|| panic!("there is no kind {name}"))
 }
 
-fn close_code(name: &str) -> CloseCode {
+pub(super) fn close_code(name: &str) -> CloseCode {
     let named = CloseCode::NAMED.iter().find(|code| code.name() == Some(name));
     *named.unwrap_or_else(|| panic!("there is no close code {name}"))
 }
