@@ -88,11 +88,14 @@ impl Partial {
         &mut self.data[self.filled..end]
     }
 
-    /// Takes note of bytes that have arrived in the room that was lent; says how many that can have been.
-    pub(super) fn fill_space(&mut self, n: usize) -> usize {
-        let n = n.min(self.data.len() - self.filled);
-        self.filled += n;
-        n
+    /// How much room is lent.
+    pub(super) fn lent(&self) -> usize {
+        self.data.len().saturating_sub(self.filled)
+    }
+
+    /// Takes note of bytes that have arrived in the room that was lent.
+    pub(super) fn fill_space(&mut self, n: usize) {
+        self.filled += n.min(self.lent());
     }
 
     /// Nobody wants the message any more. Its bytes still have to arrive.

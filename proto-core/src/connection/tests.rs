@@ -3,6 +3,7 @@
 //! [`Bench`] is one connection against a peer that is made of bytes: such a peer can break every rule. [`Pair`] is two
 //! connections with nothing between them.
 
+mod body_space;
 mod bounds;
 mod calls;
 mod close;
