@@ -11,6 +11,8 @@ mod close_races;
 mod credit;
 mod deadlines;
 mod errors;
+mod fragments;
+mod fragments_sent;
 mod frames;
 mod handshake;
 mod handshake_faults;
