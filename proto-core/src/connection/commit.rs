@@ -14,8 +14,8 @@ use crate::error::Delivery;
 use crate::event::{CallId, Event, Outcome};
 use crate::time::Instant;
 use crate::wire::{
-    CloseInfo, Credit, Extensions, Flags, HEADER_LEN, Header, Hello, Kind, Lane, PREFACE, Pong, Sequence,
-    StatusCode, charge, millis_rounded_up,
+    Capabilities, CloseInfo, Credit, Extensions, Flags, HEADER_LEN, Header, Hello, Kind, Lane, PREFACE, Pong,
+    Sequence, StatusCode, charge, millis_rounded_up,
 };
 
 impl Connection {
@@ -107,8 +107,10 @@ impl Connection {
             // Its time passed while it waited: nobody wants the answer, so nobody is asked.
             Some(&Waiting::Request { id, .. }) => self.calls.is_due(id, self.now),
             // Its caller no longer waits: it gets an answer, but not this one.
-            Some(Waiting::Reply { id, .. } | Waiting::Rest(Rest { kind: Kind::Reply, id, .. })) => {
-                self.requests.is_cancelled(*id)
+            Some(&Waiting::Reply { id, .. }) => self.requests.is_cancelled(id),
+            // What takes the place of the rest must not be sent to everybody (LW-3.9).
+            Some(&Waiting::Rest(Rest { kind: Kind::Reply, id, .. })) => {
+                self.limits.capabilities.contains(Capabilities::CANCEL) && self.requests.is_cancelled(id)
             }
             _ => false,
         };

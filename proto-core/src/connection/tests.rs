@@ -6,6 +6,8 @@
 mod body_space;
 mod bounds;
 mod calls;
+mod cancel;
+mod cancelled;
 mod close;
 mod close_races;
 mod credit;
@@ -53,6 +55,11 @@ fn smallest() -> Config {
 /// A side that has announced nothing beyond the least that every endpoint does.
 fn plain() -> Config {
     Config { capabilities: Capabilities::default(), ..Config::default() }
+}
+
+/// Commits one frame at a time, and takes frames of 4,096 bytes, so that a message of 10,000 bytes goes in three.
+fn in_pieces() -> Config {
+    Config { commit_limit: 1, max_frame: 4096, ..Config::default() }
 }
 
 /// A connection under test, and its peer's bytes.
@@ -113,6 +120,13 @@ impl Bench {
         self.feed(&vec![0; length as usize]);
         let grown = self.connection.held_bytes() - held;
         assert!(grown < 800, "{grown} bytes were stored");
+    }
+
+    /// What has its place in the byte stream now, as frames, all of which is written: with a `commit_limit` of 1, one.
+    fn committed(&mut self) -> Vec<Frame> {
+        let bytes: Vec<u8> = self.connection.transmit().flatten().copied().collect();
+        self.connection.advance_transmit(self.now, bytes.len());
+        parse(&bytes)
     }
 
     /// What the connection has to send, as bytes, all of which is written.

@@ -137,7 +137,7 @@ proptest! {
                 _ => frames.push(Frame::push(&body[..length.min(50_000)])),
             }
         }
-        frames.push(end.map_or(Frame::close(CloseCode::GOING_AWAY), |kind| Frame::example(Kind::ALL[kind])));
+        frames.push(end.map_or_else(|| Frame::close(CloseCode::GOING_AWAY), |kind| Frame::example(Kind::ALL[kind])));
         let bytes = stream(&frames);
         let mut plainly = Bench::open(Role::Acceptor, config.clone());
         plainly.feed(&bytes);

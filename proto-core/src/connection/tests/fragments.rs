@@ -60,7 +60,8 @@ fn fragments_are_put_together() {
 /// LW-6.8: what does not fit its message is BAD_FRAGMENT, seen by its header or its total before any of it is stored.
 #[test]
 fn a_fragment_that_does_not_fit_is_refused_by_its_header() {
-    let continuations: [(&str, fn(Frame) -> Frame); 9] = [
+    type Change = fn(Frame) -> Frame;
+    let continuations: [(&str, Change); 9] = [
         ("empty", |next| next.announcing(0)),
         ("empty, with MORE", |next| next.announcing(0).with(Flags::MORE)),
         ("with a block", |next| next.announcing(3).with(Flags::EXT)),
@@ -342,7 +343,7 @@ proptest! {
             queue.reverse();
             waiting.push((message, queue));
         }
-        (whole.frames(), parts.frames());
+        assert_eq!(whole.frames(), parts.frames());
         let (mut in_order, mut in_parts) = (Vec::new(), Vec::new());
         let mut order = order.iter().cycle();
         while !waiting.is_empty() {

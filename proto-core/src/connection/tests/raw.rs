@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 
 use crate::config::Config;
-use crate::wire::{CloseCode, Credit, Flags, HEADER_LEN, Header, HeaderView, Hello, Kind, Parsed, Sequence};
+use crate::wire::{
+    CloseCode, Credit, Flags, HEADER_LEN, Header, HeaderView, Hello, Kind, Parsed, Sequence, StatusCode,
+};
 
 /// The id of a call: the `generation`-th use of `slot`.
 pub(super) fn id(generation: u32, slot: u16) -> Sequence {
@@ -44,6 +46,20 @@ impl Frame {
 
     pub(super) fn push(body: &[u8]) -> Self {
         Self::control(Kind::Push, 9, body)
+    }
+
+    pub(super) fn cancel(id: Sequence) -> Self {
+        Self::new(Kind::Cancel, id, 0, &[])
+    }
+
+    /// The end of a REPLY that is given up.
+    pub(super) fn cancel_reply(id: Sequence) -> Self {
+        Self::cancel(id).with(Flags::ORIGIN)
+    }
+
+    /// A reply without a body.
+    pub(super) fn status(id: Sequence, status: StatusCode) -> Self {
+        Self::new(Kind::Reply, id, status.0, &[])
     }
 
     pub(super) fn ping(number: u64) -> Self {
