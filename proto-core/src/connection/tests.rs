@@ -12,6 +12,7 @@ mod close;
 mod close_races;
 mod credit;
 mod deadlines;
+mod drain;
 mod errors;
 mod fragments;
 mod fragments_sent;

@@ -191,6 +191,26 @@ fn floods_of_free_frames_are_not_kept() {
     }
 }
 
+/// What a drain keeps in memory is counted, and gone with it.
+#[test]
+fn the_words_of_a_drain_are_held_bytes() {
+    let mut bench = Bench::open(Role::Dialer, Config::default());
+    bench.call(b"");
+    bench.frames();
+    let before = bench.connection.held_bytes();
+    bench.connection.drain(
+        bench.now,
+        CloseCode::GOING_AWAY,
+        crate::CloseInfo::with_text(&"x".repeat(200)),
+        SECOND,
+    );
+    bench.frames();
+    assert!((before + 200..before + 400).contains(&bench.connection.held_bytes()));
+    bench.connection.abort(bench.now, CloseCode::GOING_AWAY);
+    bench.events();
+    assert_eq!(bench.connection.held_bytes(), 0);
+}
+
 /// What a hostile peer may send: frames of every kind with chosen and with arbitrary fields, and plain noise.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let frame = (0usize..11, any::<[u8; 3]>(), prop::collection::vec(any::<u8>(), 0..1200)).prop_map(

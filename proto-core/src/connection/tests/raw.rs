@@ -62,6 +62,16 @@ impl Frame {
         Self::new(Kind::Reply, id, status.0, &[])
     }
 
+    /// DRAIN, that says nothing of the last REQUEST.
+    pub(super) fn drain(code: CloseCode) -> Self {
+        Self::control(Kind::Drain, code.0, &[])
+    }
+
+    /// DRAIN with END.
+    pub(super) fn end(code: CloseCode) -> Self {
+        Self::drain(code).with(Flags::END)
+    }
+
     pub(super) fn ping(number: u64) -> Self {
         Self::control(Kind::Ping, 0, &number.to_be_bytes())
     }
