@@ -138,6 +138,7 @@ impl Connection {
         let PushToken(charge) = token;
         self.observe(now);
         self.push_window.give_back(charge);
+        self.note_message();
         self.pump();
     }
 
