@@ -19,8 +19,10 @@ mod fragments_sent;
 mod frames;
 mod handshake;
 mod handshake_faults;
+mod lanes;
 mod life;
 mod liveness;
+mod progress;
 mod raw;
 
 use alloc::vec::Vec;
