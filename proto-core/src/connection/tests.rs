@@ -19,6 +19,7 @@ mod fragments_sent;
 mod frames;
 mod handshake;
 mod handshake_faults;
+mod hostile;
 mod lanes;
 mod life;
 mod liveness;

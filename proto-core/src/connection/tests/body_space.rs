@@ -35,7 +35,7 @@ fn room_is_lent_where_much_is_missing() {
                     "room with {missing} bytes missing"
                 );
                 assert!(space.len() <= missing && space.len() <= 64 << 10);
-                at += read_into(&mut bench, &frame[at..frame.len().min(at + 30_000)]);
+                at += read_into(&mut bench, &frame[at..frame.len().min(at + 33_000)]);
                 lent += 1;
             }
             None => {

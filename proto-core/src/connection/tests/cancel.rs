@@ -230,7 +230,9 @@ fn no_cancel_goes_out_with_a_close() {
         } else {
             bench.connection.close(bench.now, CloseCode::NORMAL, CloseInfo::default());
             bench.committed();
+            let held = bench.connection.held_bytes();
             assert_eq!(bench.connection.cancel(bench.now, sent), Some(Delivery::MaybeSent));
+            assert_eq!(bench.connection.held_bytes(), held, "nothing waits that can never be sent");
         }
         let last = kinds(&bench.frames());
         assert_eq!(last, if peers { [Kind::Push, Kind::Close].to_vec() } else { [Kind::Close].to_vec() });

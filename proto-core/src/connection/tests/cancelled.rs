@@ -31,6 +31,22 @@ fn a_request_that_arrives_is_ended_by_cancel() {
     }
 }
 
+/// LW-4.12: nothing is kept of such a request while its answer waits, and what would go on with it is a new REQUEST in a slot
+/// that is in use.
+#[test]
+fn a_request_that_was_ended_does_not_go_on() {
+    let mut bench = Bench::open(Role::Acceptor, Config { commit_limit: 1, ..Config::default() });
+    bench.connection.push(bench.now, Message::new(1, "in front")).unwrap();
+    let before = bench.connection.held_bytes();
+    let parts = Frame::request(id(1, 0), &[1; 100_000]).cut(&[40_000]);
+    bench.take(&parts[0]);
+    bench.take(&Frame::cancel(id(1, 0)));
+    assert!(bench.connection.held_bytes() < before + 2000);
+    bench.take(&parts[2]);
+    assert_eq!(kinds(&bench.frames()), [Kind::Push, Kind::Close]);
+    assert_eq!(bench.end().code(), Some(CloseCode::SLOT_IN_USE));
+}
+
 /// LW-4.12: a request that waits for the application is not run, and answered with CANCELLED in its turn. Until then it
 /// keeps its slot and its charge, so that nobody fills the queue with requests that were given up.
 #[test]

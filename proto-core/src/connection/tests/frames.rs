@@ -8,7 +8,7 @@ use super::{BOTH, Bench, Frame, IDLE, id, plain, smallest, stream};
 use crate::config::Config;
 use crate::connection::Role;
 use crate::event::{Event, Message};
-use crate::wire::{CloseCode, Flags, HEADER_LEN, Kind, Lane, PREFACE, Sequence};
+use crate::wire::{Capabilities, CloseCode, Flags, HEADER_LEN, Kind, Lane, PREFACE, Sequence};
 
 /// The smallest configuration of a side without any capability.
 fn unable() -> Config {
@@ -180,6 +180,18 @@ fn what_was_not_announced_is_refused() {
             bench.take(frame);
             bench.assert_failed(CloseCode::NOT_NEGOTIATED, &alloc::format!("{:?}", frame.kind()));
         }
+    }
+}
+
+/// LW-3.9: DRAIN is NOT_NEGOTIATED where one side has announced it and the other has not.
+#[test]
+fn a_drain_needs_both_sides() {
+    let able = Capabilities::DRAIN;
+    for (own, peer) in [(able, plain().capabilities), (plain().capabilities, able)] {
+        let of = |capabilities| Config { capabilities, ..Config::default() };
+        let mut bench = Bench::open_with(Role::Dialer, of(own), &of(peer));
+        bench.take(&Frame::example(Kind::Drain).with(Flags::END));
+        bench.assert_failed(CloseCode::NOT_NEGOTIATED, "one side alone");
     }
 }
 

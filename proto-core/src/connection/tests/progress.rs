@@ -206,15 +206,23 @@ fn other_states_have_other_limits() {
     assert_eq!(kinds(&draining.frames()), [Kind::Drain]);
     draining.pass(30 * SECOND);
     draining.assert_failed(CloseCode::TOO_SLOW, "30 s of silence");
-    let mut closing = within_a_frame(Role::Dialer);
+    let config = Config {
+        max_frame: 1 << 20,
+        handshake_timeout: 100 * SECOND,
+        closing_timeout: 100 * SECOND,
+        ..Config::default()
+    };
+    let mut closing = Bench::open(Role::Dialer, config.clone());
+    closing.take(&Frame::push(&[]).announcing(900_000));
+    closing.feed(&[0]);
     closing.connection.close(closing.now, CloseCode::NORMAL, crate::CloseInfo::default());
     assert_eq!(closing.connection.poll_timeout().unwrap().timer, Timer::Closing);
     closing.frames();
     closing.feed(&[0]);
     assert_eq!(closing.connection.poll_timeout().unwrap().timer, Timer::Closing);
-    closing.pass(5 * SECOND);
+    closing.pass(100 * SECOND);
     assert_eq!(closing.event(), Event::Closed(CloseReason::Local(CloseCode::NORMAL)));
-    let mut greeting = Bench::handshaking(Role::Acceptor, &Config::default().share().unwrap());
+    let mut greeting = Bench::handshaking(Role::Acceptor, &config.share().unwrap());
     greeting.feed(&crate::wire::PREFACE);
     greeting.feed(&Frame::example(Kind::Hello).bytes()[..20]);
     assert_eq!(greeting.connection.poll_timeout().unwrap().timer, Timer::Handshake);

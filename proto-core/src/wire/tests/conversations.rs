@@ -115,6 +115,8 @@ struct Replay {
     connection: Connection,
     requests: Vec<crate::RequestId>,
     pushes: VecDeque<crate::PushToken>,
+    /// The peer breaks a rule: that the connection closes is its own affair.
+    noticing: bool,
 }
 
 impl Replay {
@@ -165,7 +167,7 @@ impl Replay {
                 connection.drain(Self::NOW, code, info, Duration::from_secs(30));
             }
             Kind::Credit => connection.release(Self::NOW, self.pushes.pop_front().unwrap()),
-            Kind::Close if connection.close_reason().is_none() => {
+            Kind::Close if !self.noticing && connection.close_reason().is_none() => {
                 connection.close(Self::NOW, CloseCode(header.code), CloseInfo::parse(payload));
             }
             _ => {}
@@ -196,7 +198,8 @@ fn comparable(mut chunk: Vec<u8>) -> Vec<u8> {
 fn replay(conversation: &Value, side: Role) {
     let (name, turns) = (text(conversation, "name"), turns(conversation));
     let connection = Connection::new(&config(&turns, side), side, Replay::NOW, 1);
-    let mut replay = Replay { connection, requests: Vec::new(), pushes: VecDeque::new() };
+    let noticing = at_fault(&turns).is_some();
+    let mut replay = Replay { connection, requests: Vec::new(), pushes: VecDeque::new(), noticing };
     for (turn, chunk) in turns {
         if turn == side {
             for (header, payload) in messages(frames(&chunk)) {
