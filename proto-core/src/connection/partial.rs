@@ -27,12 +27,15 @@ pub(super) struct Partial {
     filled: usize,
     /// Nobody wants it: bytes are counted and not kept.
     discarded: bool,
+    /// How much room was lent when it was discarded: bytes that had been read into it are still to be counted.
+    lost_room: usize,
     in_fragments: bool,
 }
 
 impl Partial {
     pub(super) fn new(header: Header, at: Instant) -> Box<Self> {
-        Box::new(Self { header, at, data: Vec::new(), filled: 0, discarded: false, in_fragments: false })
+        let (data, filled, lost_room) = (Vec::new(), 0, 0);
+        Box::new(Self { header, at, data, filled, discarded: false, lost_room, in_fragments: false })
     }
 
     /// Whether this frame goes on with the message (LW-6.8), judged by its header.
@@ -73,6 +76,7 @@ impl Partial {
             }
         }
         self.filled += arrived.len();
+        self.lost_room = 0;
     }
 
     /// Lends room for up to `most` bytes that are about to arrive; nothing if nobody wants them.
@@ -90,16 +94,19 @@ impl Partial {
 
     /// How much room is lent.
     pub(super) fn lent(&self) -> usize {
-        self.data.len().saturating_sub(self.filled)
+        if self.discarded { self.lost_room } else { self.data.len() - self.filled }
     }
 
     /// Takes note of bytes that have arrived in the room that was lent.
     pub(super) fn fill_space(&mut self, n: usize) {
-        self.filled += n.min(self.lent());
+        let n = n.min(self.lent());
+        self.filled += n;
+        self.lost_room = self.lost_room.saturating_sub(n);
     }
 
     /// Nobody wants the message any more. Its bytes still have to arrive.
     pub(super) fn discard(&mut self) {
+        self.lost_room = self.lent();
         self.discarded = true;
         self.data = Vec::new();
     }

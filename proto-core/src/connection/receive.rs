@@ -38,7 +38,6 @@ impl Connection {
 
     /// The next `n` bytes have been read into the room that [`body_space`](Self::body_space) lent.
     pub fn commit_body(&mut self, now: Instant, n: usize) {
-        // The room may be gone: the message may have been given up meanwhile.
         let n = match &self.inbound {
             Inbound::Payload { message, remaining, .. } => n.min(message.lent()).min(*remaining as usize),
             _ => 0,

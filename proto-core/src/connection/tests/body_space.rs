@@ -68,10 +68,13 @@ fn no_room_is_lent_for_what_is_dropped() {
     assert!(bench.connection.body_space().is_some());
     bench.connection.cancel(bench.now, calls[2]);
     assert!(bench.connection.body_space().is_none(), "a reply that nobody waits for");
+    // What had been read before has arrived all the same: the frames behind it are where they are.
     bench.connection.commit_body(bench.now, 50_000);
+    bench.feed(&[0; 40_000]);
+    bench.connection.commit_body(bench.now, 9_000);
     assert_eq!(bench.connection.calls_in_flight(), 1, "nothing was lent any more");
-    bench.feed(&[0; 99_000]);
-    assert_eq!(bench.connection.calls_in_flight(), 0, "what was not lent was not committed");
+    bench.feed(&[0; 9_000]);
+    assert_eq!(bench.connection.calls_in_flight(), 0);
     bench.take(&Frame::push(&[]).announcing(100_000));
     assert!(bench.connection.body_space().is_some());
     bench.connection.close(bench.now, CloseCode::NORMAL, crate::CloseInfo::default());
