@@ -24,6 +24,12 @@ impl Connection {
     /// Whether this frame may come now, and whether its payload is wanted.
     pub(super) fn admit_frame(&mut self, header: &Header) -> Result<Admission, ProtocolError> {
         let kind = header.kind;
+        let more = header.flags.contains(Flags::MORE);
+        let fragments = self.config.capabilities.contains(Capabilities::FRAGMENTS);
+        // To who takes no fragments, a push id that belongs to none is a sequence out of place (LW-5.1).
+        if kind == Kind::Push && header.sequence.is_call() && !more && !fragments {
+            return Err(ProtocolError::BadSequence { kind, sequence: header.sequence });
+        }
         match (&self.state, kind) {
             (State::Handshaking { .. }, Kind::Close) => return Ok(Admission::Take),
             (State::Handshaking { role: Role::Acceptor, stage: Handshake::Peer, .. }, Kind::Hello)
@@ -38,11 +44,10 @@ impl Connection {
         if !self.may_hear(kind, header.flags) {
             return Err(ProtocolError::UnexpectedFrame(kind));
         }
-        let more = header.flags.contains(Flags::MORE);
         let negotiated = match kind {
             Kind::Cancel => self.config.capabilities.contains(Capabilities::CANCEL),
             Kind::Drain => self.limits.drain,
-            _ => !more || self.config.capabilities.contains(Capabilities::FRAGMENTS),
+            _ => !more || fragments,
         };
         if !negotiated {
             return Err(ProtocolError::NotNegotiated(kind));
@@ -88,12 +93,9 @@ impl Connection {
             Kind::Request => self.requests.take_partial(header.sequence),
             Kind::Reply => self.calls.take_reply(header.sequence),
             Kind::Push => {
-                let pushes = self.pushes.as_mut()?;
-                let partial = pushes.take(header.sequence);
-                if pushes.is_empty() {
-                    self.pushes = None;
-                }
-                partial
+                let message = self.pushes.as_mut()?.take(header.sequence);
+                self.pushes.take_if(|pushes| pushes.is_empty());
+                message
             }
             _ => None,
         }

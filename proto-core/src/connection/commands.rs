@@ -140,6 +140,7 @@ impl Connection {
         let PushToken(charge) = token;
         self.observe(now);
         self.push_window.give_back(charge);
+        self.note_message();
         self.pump();
     }
 
@@ -175,7 +176,9 @@ impl Connection {
         let call = kind == Kind::Request;
         match self.state {
             State::Handshaking { .. } => return Err(Refusal::NotOpen),
-            State::Draining(_) if call && !self.calls_in_line => return Err(Refusal::Draining),
+            State::Draining(ref draining) if call && !(self.calls_in_line && draining.takes_calls()) => {
+                return Err(Refusal::Draining);
+            }
             State::Open | State::Draining(_) => {}
             State::Closing(_) | State::Closed(_) => return Err(Refusal::Closed),
         }

@@ -14,8 +14,8 @@ use crate::error::Delivery;
 use crate::event::{CallId, Event, Outcome};
 use crate::time::Instant;
 use crate::wire::{
-    CloseInfo, Credit, Extensions, Flags, HEADER_LEN, Header, Hello, Kind, Lane, PREFACE, Pong, Sequence,
-    StatusCode, charge, millis_rounded_up,
+    Capabilities, CloseInfo, Credit, Extensions, Flags, HEADER_LEN, Header, Hello, Kind, Lane, PREFACE, Pong,
+    Sequence, StatusCode, charge, millis_rounded_up,
 };
 
 impl Connection {
@@ -39,8 +39,10 @@ impl Connection {
 
     /// Commits a message if nothing waits and there is room, which is the usual case; else it waits.
     pub(super) fn send(&mut self, lane: Lane, message: Waiting) {
+        // One whose time is over is found out by the queue.
+        let due = matches!(message, Waiting::Request { id, .. } if self.calls.is_due(id, self.now));
         let fits = message.length() <= self.limits.frame as usize;
-        if fits && !self.outbox.is_waiting() && self.outbox.pending() < self.config.commit_limit {
+        if fits && !due && !self.outbox.is_waiting() && self.outbox.pending() < self.config.commit_limit {
             self.commit_whole(lane, message);
         } else {
             let request = if let Waiting::Request { id, .. } = message { Some(id) } else { None };
@@ -118,8 +120,10 @@ impl Connection {
             // Its time passed while it waited: nobody wants the answer, so nobody is asked.
             Some(&Waiting::Request { id, .. }) => self.calls.is_due(id, self.now),
             // Its caller no longer waits: it gets an answer, but not this one.
-            Some(Waiting::Reply { id, .. } | Waiting::Rest(Rest { kind: Kind::Reply, id, .. })) => {
-                self.requests.is_cancelled(*id)
+            Some(&Waiting::Reply { id, .. }) => self.requests.is_cancelled(id),
+            // What takes the place of the rest must not be sent to everybody (LW-3.9).
+            Some(&Waiting::Rest(Rest { kind: Kind::Reply, id, .. })) => {
+                self.limits.capabilities.contains(Capabilities::CANCEL) && self.requests.is_cancelled(id)
             }
             _ => false,
         };

@@ -42,6 +42,11 @@ enum Word {
 }
 
 impl Draining {
+    /// Whether calls of this side may still be sent: none may behind END.
+    pub(super) fn takes_calls(&self) -> bool {
+        self.said != Word::End
+    }
+
     /// What the words for the peer hold in memory.
     pub(super) fn held_bytes(&self) -> usize {
         info_bytes(&self.info)

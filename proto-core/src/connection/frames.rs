@@ -137,7 +137,6 @@ impl Connection {
         let (Message { extensions, body, .. }, _, held) = take_message(header, payload)?;
         // The call may have ended while its reply was arriving.
         if self.answer(header.sequence) {
-            self.note_message();
             let outcome = Outcome::Reply { status: StatusCode(header.code), extensions, body };
             let ended = Event::Ended { call: CallId(header.sequence), outcome };
             self.events.push_reply(ended, held, header.length);
@@ -176,6 +175,7 @@ impl Connection {
     /// Frees the slot of a call whose final REPLY is here; says whether its caller still waited.
     pub(super) fn answer(&mut self, id: Sequence) -> bool {
         let answered = self.calls.answer(id);
+        self.note_message();
         self.note_free_slot();
         if answered == Some(Answered::Late) {
             self.counters.replies_late += 1;

@@ -49,7 +49,7 @@ impl Connection {
         }
     }
 
-    /// A message was accepted for sending, or came.
+    /// A message was accepted for sending, or came, or has been dealt with.
     pub(super) fn note_message(&mut self) {
         if let Some(liveness) = &mut self.liveness {
             liveness.last_message = self.now;

@@ -27,12 +27,15 @@ pub(super) struct Partial {
     filled: usize,
     /// Nobody wants it: bytes are counted and not kept.
     discarded: bool,
+    /// How much room was lent when it was discarded: bytes that had been read into it are still to be counted.
+    lost_room: usize,
     in_fragments: bool,
 }
 
 impl Partial {
     pub(super) fn new(header: Header, at: Instant) -> Box<Self> {
-        Box::new(Self { header, at, data: Vec::new(), filled: 0, discarded: false, in_fragments: false })
+        let (data, filled, lost_room) = (Vec::new(), 0, 0);
+        Box::new(Self { header, at, data, filled, discarded: false, lost_room, in_fragments: false })
     }
 
     /// Whether this frame goes on with the message (LW-6.8), judged by its header.
@@ -48,6 +51,20 @@ impl Partial {
         if fits { Ok(()) } else { Err(bad_fragment(fragment)) }
     }
 
+    /// Whether the extension block, if there is one, came whole with the first fragment (LW-6.8): to be asked behind each
+    /// fragment, since later ones only add to what the first brought.
+    pub(super) fn check_block(&self) -> Result<(), ProtocolError> {
+        if self.discarded || !self.header.flags.contains(Flags::EXT) {
+            return Ok(());
+        }
+        match self.data[..self.filled] {
+            [high, low, ref rest @ ..] if rest.len() >= usize::from(u16::from_be_bytes([high, low])) => {
+                Ok(())
+            }
+            _ => Err(ProtocolError::BadExtension),
+        }
+    }
+
     /// Takes bytes that have arrived.
     pub(super) fn fill(&mut self, arrived: &[u8]) {
         if !self.discarded {
@@ -59,6 +76,7 @@ impl Partial {
             }
         }
         self.filled += arrived.len();
+        self.lost_room = 0;
     }
 
     /// Lends room for up to `most` bytes that are about to arrive; nothing if nobody wants them.
@@ -74,11 +92,16 @@ impl Partial {
         &mut self.data[self.filled..end]
     }
 
-    /// Takes note of bytes that have arrived in the room that was lent; says how many that can have been.
-    pub(super) fn fill_space(&mut self, n: usize) -> usize {
-        let n = n.min(self.data.len() - self.filled);
+    /// How much room is lent.
+    pub(super) fn lent(&self) -> usize {
+        if self.discarded { self.lost_room } else { self.data.len() - self.filled }
+    }
+
+    /// Takes note of bytes that have arrived in the room that was lent.
+    pub(super) fn fill_space(&mut self, n: usize) {
+        let n = n.min(self.lent());
         self.filled += n;
-        n
+        self.lost_room = self.lost_room.saturating_sub(n);
     }
 
     /// The extension block stands whole in the first fragment (LW-6.8): so it does at the end of any fragment.
@@ -95,6 +118,7 @@ impl Partial {
 
     /// Nobody wants the message any more. Its bytes still have to arrive.
     pub(super) fn discard(&mut self) {
+        self.lost_room = self.lent();
         self.discarded = true;
         self.data = Vec::new();
     }

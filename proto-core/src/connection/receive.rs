@@ -40,9 +40,15 @@ impl Connection {
 
     /// The next `n` bytes have been read into the room that [`body_space`](Self::body_space) lent.
     pub fn commit_body(&mut self, now: Instant, n: usize) {
+        let n = match &self.inbound {
+            Inbound::Payload { message, remaining, .. } => n.min(message.lent()).min(*remaining as usize),
+            _ => 0,
+        };
         self.take_input(now, n, |connection| {
-            let Inbound::Payload { message, remaining, .. } = &mut connection.inbound else { return Ok(()) };
-            *remaining -= message.fill_space(n.min(*remaining as usize)) as u32;
+            if let Inbound::Payload { message, remaining, .. } = &mut connection.inbound {
+                message.fill_space(n);
+                *remaining -= n as u32;
+            }
             connection.end_payload().map_err(CloseReason::Protocol)
         });
     }

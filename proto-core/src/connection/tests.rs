@@ -3,18 +3,28 @@
 //! [`Bench`] is one connection against a peer that is made of bytes: such a peer can break every rule. [`Pair`] is two
 //! connections with nothing between them.
 
+mod body_space;
 mod bounds;
 mod calls;
+mod cancel;
+mod cancelled;
 mod close;
 mod close_races;
 mod credit;
 mod deadlines;
+mod drain;
 mod errors;
 mod foreign;
+mod fragments;
+mod fragments_sent;
 mod frames;
 mod handshake;
 mod handshake_faults;
+mod hostile;
+mod lanes;
+mod life;
 mod liveness;
+mod progress;
 mod raw;
 
 use alloc::vec::Vec;
@@ -23,15 +33,18 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use self::raw::{Frame, id, parse, stream};
+use super::heartbeat::Liveness;
 use super::{Connection, Role};
 use crate::config::{Config, SharedConfig};
 use crate::error::CloseReason;
 use crate::event::{Event, Message, Outcome, PushToken, RequestId};
 use crate::time::Instant;
-use crate::wire::{CloseCode, Kind, PREFACE, StatusCode};
+use crate::wire::{Capabilities, CloseCode, Kind, PREFACE, StatusCode};
 
 const BOTH: [Role; 2] = [Role::Acceptor, Role::Dialer];
 const SECOND: Duration = Duration::from_secs(1);
+/// What a connection holds beside itself when nothing is in flight: one box, for as long as it has not ended.
+const IDLE: usize = size_of::<Liveness>();
 
 /// The smallest configuration, so that every limit is near: one message of 1,024 bytes uses up a window.
 fn smallest() -> Config {
@@ -43,6 +56,16 @@ fn smallest() -> Config {
         push_window: 1088,
         ..Config::default()
     }
+}
+
+/// A side that has announced nothing beyond the least that every endpoint does.
+fn plain() -> Config {
+    Config { capabilities: Capabilities::default(), ..Config::default() }
+}
+
+/// Commits one frame at a time, and takes frames of 4,096 bytes, so that a message of 10,000 bytes goes in three.
+fn in_pieces() -> Config {
+    Config { commit_limit: 1, max_frame: 4096, ..Config::default() }
 }
 
 /// A connection under test, and its peer's bytes.
@@ -104,6 +127,13 @@ impl Bench {
         // What an open connection holds beside may go with it.
         let grown = self.connection.held_bytes().saturating_sub(held);
         assert!(grown < 800, "{grown} bytes were stored");
+    }
+
+    /// What has its place in the byte stream now, as frames, all of which is written: with a `commit_limit` of 1, one.
+    fn committed(&mut self) -> Vec<Frame> {
+        let bytes: Vec<u8> = self.connection.transmit().flatten().copied().collect();
+        self.connection.advance_transmit(self.now, bytes.len());
+        parse(&bytes)
     }
 
     /// What the connection has to send, as bytes, all of which is written.

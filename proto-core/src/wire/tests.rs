@@ -1,6 +1,7 @@
 //! The wire format against `vectors.json`, whose authors read PROTOCOL.md and not this code, and against itself.
 
 mod conversations;
+mod fragments;
 mod properties;
 mod vectors;
 

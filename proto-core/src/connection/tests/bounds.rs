@@ -4,15 +4,15 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{BOTH, Bench, Frame, Pair, SECOND, id, outcomes, smallest};
-use crate::config::{Config, HeartbeatConfig};
+use super::{BOTH, Bench, Frame, IDLE, Pair, SECOND, id, outcomes, plain, smallest};
+use crate::config::Config;
 use crate::connection::Role;
 use crate::connection::heartbeat::Liveness;
 use crate::error::Refusal;
 use crate::event::{Event, Message, Outcome, Timeout};
 use crate::wire::{CloseCode, Extensions, Flags, Kind, PREFACE, StatusCode};
 
-/// An idle connection holds nothing but what heartbeats take, however much went through it.
+/// An idle connection holds what a new one holds, which is no buffer and no table, however much went through it.
 #[test]
 fn an_idle_connection_holds_nothing() {
     let quiet = Config { heartbeat: None, ..Config::default() };
@@ -38,7 +38,7 @@ fn holds_when_idle(config: &Config, idle: usize) {
         pair.carry();
         pair.dialer.events();
         for bench in [&pair.dialer, &pair.acceptor] {
-            assert_eq!(bench.connection.held_bytes(), idle);
+            assert_eq!(bench.connection.held_bytes(), IDLE);
         }
     }
 }
@@ -46,11 +46,11 @@ fn holds_when_idle(config: &Config, idle: usize) {
 /// A frame that is announced reserves no room; its bytes are held as they come.
 #[test]
 fn room_is_made_for_what_arrives() {
-    let mut bench = Bench::open(Role::Acceptor, Config::default());
+    let mut bench = Bench::open(Role::Acceptor, Config { max_frame: 1 << 20, ..Config::default() });
     bench.take(&Frame::push(&[]).announcing(1 << 20));
-    assert!(bench.connection.held_bytes() < 1000);
+    assert!(bench.connection.held_bytes() < IDLE + 1000);
     bench.feed(&[0; 1000]);
-    assert!((1000..70_000).contains(&bench.connection.held_bytes()));
+    assert!((IDLE + 1000..IDLE + 70_000).contains(&bench.connection.held_bytes()));
     bench.connection.handle_eof(bench.now);
     assert_eq!(bench.events().len(), 1);
     assert_eq!(bench.connection.held_bytes(), 0);
@@ -116,8 +116,14 @@ fn replies_that_cannot_wait_are_replaced() {
 /// One reply always fits, in either direction: a limit smaller than a message does not keep calls from their results.
 #[test]
 fn one_reply_fits_whatever_the_limit() {
-    let config = Config { commit_limit: 1, reply_limit: 10, undelivered_limit: 10, ..Config::default() };
-    let mut bench = Bench::open(Role::Acceptor, config);
+    let config = Config {
+        max_frame: 1 << 20,
+        commit_limit: 1,
+        reply_limit: 10,
+        undelivered_limit: 10,
+        ..Config::default()
+    };
+    let mut bench = Bench::open_with(Role::Acceptor, config, &Config { max_frame: 1 << 20, ..plain() });
     for round in 1..3 {
         bench.connection.push(bench.now, Message::new(1, "in front")).unwrap();
         bench.take(&Frame::request(id(round, 0), b""));
@@ -190,6 +196,26 @@ fn floods_of_free_frames_are_not_kept() {
         }
         assert!(number < 10 || bench.connection.held_bytes() <= 2 * most);
     }
+}
+
+/// What a drain keeps in memory is counted, and gone with it.
+#[test]
+fn the_words_of_a_drain_are_held_bytes() {
+    let mut bench = Bench::open(Role::Dialer, Config::default());
+    bench.call(b"");
+    bench.frames();
+    let before = bench.connection.held_bytes();
+    bench.connection.drain(
+        bench.now,
+        CloseCode::GOING_AWAY,
+        crate::CloseInfo::with_text(&"x".repeat(200)),
+        SECOND,
+    );
+    bench.frames();
+    assert!((before + 200..before + 400).contains(&bench.connection.held_bytes()));
+    bench.connection.abort(bench.now, CloseCode::GOING_AWAY);
+    bench.events();
+    assert_eq!(bench.connection.held_bytes(), 0);
 }
 
 /// What a hostile peer may send: frames of every kind with chosen and with arbitrary fields, and plain noise.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{BOTH, Bench, Frame, Pair, SECOND, id, kinds, outcomes, smallest, stream};
+use super::{BOTH, Bench, Frame, Pair, SECOND, id, kinds, outcomes, plain, smallest, stream};
 use crate::config::Config;
 use crate::connection::Role;
 use crate::error::{Delivery, Refusal};
@@ -117,7 +117,7 @@ fn a_request_gets_one_reply() {
 /// LW-4.3: a caller that has stopped waiting keeps the slot occupied, and drops the late REPLY.
 #[test]
 fn a_late_reply_is_dropped_and_frees_the_slot() {
-    let mut bench = Bench::open_with(Role::Dialer, Config::default(), &smallest());
+    let mut bench = Bench::open_with(Role::Dialer, Config::default(), &Config { call_slots: 2, ..plain() });
     let given_up = bench.call(b"");
     let timed_out =
         bench.connection.call(bench.now, Message::new(1, ""), Timeout::After(SECOND)).unwrap().sequence();

@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use super::{BOTH, Bench, Frame, Pair, id, kinds, outcomes, smallest};
+use super::{BOTH, Bench, Frame, Pair, id, kinds, outcomes, plain, smallest};
 use crate::config::Config;
 use crate::connection::Role;
 use crate::error::Refusal;
 use crate::event::{Event, Message, Outcome, Timeout};
-use crate::wire::{CloseCode, ExtensionFields, Extensions, Flags, Kind, StatusCode};
+use crate::wire::{Capabilities, CloseCode, ExtensionFields, Extensions, Flags, Kind, StatusCode};
 
 fn push(bench: &mut Bench, length: usize) -> Result<(), Refusal> {
     let pushed = bench.connection.push(bench.now, Message::new(1, vec![0; length]));
@@ -205,12 +205,12 @@ fn a_message_over_the_limit_is_refused_by_its_header() {
     }
 }
 
-/// LW-6.6: this side's messages keep to the smaller of the peer's MAX_FRAME and MAX_MESSAGE.
+/// LW-6.6: to a peer without FRAGMENTS, messages keep to the smaller of its MAX_FRAME and MAX_MESSAGE.
 #[test]
 fn messages_longer_than_the_peer_takes_are_refused() {
-    let mut by_message = smallest().hello();
+    let mut by_message = Config { capabilities: plain().capabilities, ..smallest() }.hello();
+    let mut by_frame = by_message.clone();
     by_message.max_frame = 1 << 20;
-    let mut by_frame = smallest().hello();
     (by_frame.max_message, by_frame.request_window, by_frame.push_window) = (1 << 20, 1 << 21, 1 << 21);
     for (hello, limit) in [(by_message, 1024), (by_frame, 4096)] {
         let mut bench = Bench::handshaking(Role::Dialer, &Config::default().share().unwrap());
@@ -253,20 +253,27 @@ fn a_reply_that_is_too_large_is_replaced() {
     assert_eq!(pair.acceptor.connection.counters().replies_replaced, 2);
 }
 
-/// LW-5.1: a PUSH has sequence 0, wants no answer, and is charged until it is released.
+/// LW-5.1: a PUSH has sequence 0, wants no answer, and is charged until it is released. With another sequence it is
+/// BAD_SEQUENCE where fragments are not taken.
+/// LW-6.8: and BAD_FRAGMENT where they are.
 #[test]
 fn a_push_wants_no_answer() {
     for role in BOTH {
-        let mut bench = Bench::open(role, smallest());
-        bench.take(&Frame::push(b"news"));
-        let Event::Push { token, message } = bench.event() else { panic!("no push") };
-        assert_eq!(message, Message::new(9, "news"));
-        assert_eq!(bench.frames(), []);
-        bench.connection.release(bench.now, token);
-        assert_eq!(bench.frames(), [Frame::credit(1088, 1088 + 68)]);
-        let mut numbered = Frame::push(b"news");
-        numbered.header.sequence = id(1, 0);
-        bench.take(&numbered);
-        bench.assert_failed(CloseCode::BAD_SEQUENCE, "a push with a sequence");
+        for (capabilities, error) in [
+            (plain().capabilities, CloseCode::BAD_SEQUENCE),
+            (Capabilities::FRAGMENTS, CloseCode::BAD_FRAGMENT),
+        ] {
+            let mut bench = Bench::open(role, Config { capabilities, ..smallest() });
+            bench.take(&Frame::push(b"news"));
+            let Event::Push { token, message } = bench.event() else { panic!("no push") };
+            assert_eq!(message, Message::new(9, "news"));
+            assert_eq!(bench.frames(), []);
+            bench.connection.release(bench.now, token);
+            assert_eq!(bench.frames(), [Frame::credit(1088, 1088 + 68)]);
+            let mut numbered = Frame::push(b"news");
+            numbered.header.sequence = id(1, 0);
+            bench.take(&numbered);
+            bench.assert_failed(error, "a push with a sequence");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Bench, Frame, Pair, SECOND, id, kinds, outcomes};
+use super::{Bench, Frame, Pair, SECOND, id, kinds, outcomes, plain};
 use crate::config::Config;
 use crate::connection::{Role, Timer};
 use crate::error::Delivery;
@@ -115,8 +115,7 @@ fn a_running_request_outlives_its_deadline() {
 /// LW-4.3: a call that ends at its deadline keeps its slot if the peer may have it, and gives it back if not.
 #[test]
 fn a_deadline_says_whether_the_peer_can_have_the_call() {
-    let config = Config { commit_limit: 1, heartbeat: None, ..Config::default() };
-    let mut bench = Bench::open(Role::Dialer, config);
+    let mut bench = Bench::open_with(Role::Dialer, Config { commit_limit: 1, ..Config::default() }, &plain());
     let (committed, waiting) =
         (call(&mut bench, Timeout::After(SECOND)), call(&mut bench, Timeout::After(SECOND)));
     let deadline = bench.connection.poll_timeout().unwrap();

@@ -4,11 +4,16 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{BOTH, Bench, Frame, id, smallest, stream};
+use super::{BOTH, Bench, Frame, IDLE, id, plain, smallest, stream};
 use crate::config::Config;
 use crate::connection::Role;
 use crate::event::{Event, Message};
-use crate::wire::{CloseCode, Flags, HEADER_LEN, Kind, Lane, PREFACE, Sequence};
+use crate::wire::{Capabilities, CloseCode, Flags, HEADER_LEN, Kind, Lane, PREFACE, Sequence};
+
+/// The smallest configuration of a side without any capability.
+fn unable() -> Config {
+    Config { capabilities: plain().capabilities, ..smallest() }
+}
 
 /// LW-2.3: after the handshake the limit is the announced MAX_FRAME, and nothing of a longer frame is stored.
 #[test]
@@ -44,7 +49,7 @@ fn unknown_kinds_are_skipped_or_refused() {
         bench.take(&Frame::ping(1));
         assert_eq!(bench.frames().len(), 1);
         assert_eq!(bench.connection.counters().frames_ignored, 6);
-        assert_eq!(bench.connection.held_bytes(), idle);
+        assert_eq!(bench.connection.held_bytes(), IDLE);
 
         bench.feed(&of(4097, 0x10)[..HEADER_LEN]);
         bench.assert_failed(CloseCode::FRAME_TOO_LARGE, "a long unknown frame");
@@ -55,7 +60,7 @@ fn unknown_kinds_are_skipped_or_refused() {
 }
 
 /// LW-2.6: a frame that breaks the table of kinds ends the connection with the code of the first broken rule.
-/// LW-2.7: so does a REPLY without ORIGIN, and any other kind with it.
+/// LW-2.7: so does a REPLY without ORIGIN, and any other kind but CANCEL with it.
 /// LW-2.9: so does generation 0.
 #[test]
 fn bad_headers_end_the_connection() {
@@ -102,17 +107,18 @@ fn a_lane_changes_nothing_for_the_receiver() {
         let mut bench = Bench::open(Role::Acceptor, smallest());
         let call = bench.call(b"?");
         bench.frames();
-        let lane = Flags::empty().with_lane(lane);
-        bench.take(&Frame::push(b"p").with(lane));
-        bench.take(&Frame::request(id(1, 0), b"q").with(lane));
-        bench.take(&Frame::reply(call.sequence(), b"r").with(lane));
+        let flags = Flags::empty().with_lane(lane);
+        bench.take(&Frame::push(b"p").with(flags));
+        bench.take(&Frame::request(id(1, 0), b"q").with(flags));
+        bench.take(&Frame::reply(call.sequence(), b"r").with(flags));
         let events = bench.events();
         let [Event::Push { message: push, .. }, Event::Request { message: request, .. }, Event::Ended { .. }] =
             &events[..]
         else {
             panic!("{events:?}");
         };
-        assert_eq!((push, request), (&Message::new(9, "p"), &Message::new(7, "q")));
+        let expected = (Message::new(9, "p").in_lane(lane), Message::new(7, "q").in_lane(lane));
+        assert_eq!((push, request), (&expected.0, &expected.1));
     }
 }
 
@@ -142,20 +148,20 @@ fn headers_are_judged_in_the_order_of_the_text() {
         ),
     ];
     for (what, code, frame) in wrong {
-        let mut bench = Bench::open(Role::Acceptor, smallest());
+        let mut bench = Bench::open(Role::Acceptor, unable());
         bench.take(&Frame::request(id(1, 0), b"uses up some credit"));
         let length = frame.header.length;
         bench.overrun(frame, length);
         bench.assert_failed(code, what);
     }
-    // A push id belongs to fragments, so it is a matter of the header, whatever the state.
-    let mut bench = Bench::handshaking(Role::Acceptor, &smallest().share().unwrap());
+    // A push id belongs to fragments: where these are not taken it is a matter of the header, whatever the state.
+    let mut bench = Bench::handshaking(Role::Acceptor, &unable().share().unwrap());
     bench.feed(&PREFACE);
     bench.take(&pushed);
     bench.assert_failed(CloseCode::BAD_SEQUENCE, "sequence, then state");
 }
 
-/// LW-3.9: fragments, CANCEL and DRAIN are NOT_NEGOTIATED, since this side has not announced them.
+/// LW-3.9: fragments, CANCEL and DRAIN are NOT_NEGOTIATED at a side that has not announced them.
 #[test]
 fn what_was_not_announced_is_refused() {
     let mut push = Frame::push(&[]).with(Flags::MORE);
@@ -165,21 +171,34 @@ fn what_was_not_announced_is_refused() {
         Frame::reply(id(1, 0), &[0; 8]).with(Flags::MORE),
         push,
         Frame::example(Kind::Cancel),
+        Frame::example(Kind::Cancel).with(Flags::ORIGIN),
         Frame::example(Kind::Drain),
         Frame::example(Kind::Drain).with(Flags::END),
     ];
     for role in BOTH {
         for frame in &frames {
-            let mut bench = Bench::open(role, smallest());
+            let mut bench = Bench::open(role, unable());
             bench.take(frame);
             bench.assert_failed(CloseCode::NOT_NEGOTIATED, &alloc::format!("{:?}", frame.kind()));
         }
     }
 }
 
+/// LW-3.9: DRAIN is NOT_NEGOTIATED where one side has announced it and the other has not.
+#[test]
+fn a_drain_needs_both_sides() {
+    let able = Capabilities::DRAIN;
+    for (own, peer) in [(able, plain().capabilities), (plain().capabilities, able)] {
+        let of = |capabilities| Config { capabilities, ..Config::default() };
+        let mut bench = Bench::open_with(Role::Dialer, of(own), &of(peer));
+        bench.take(&Frame::example(Kind::Drain).with(Flags::END));
+        bench.assert_failed(CloseCode::NOT_NEGOTIATED, "one side alone");
+    }
+}
+
 /// What a connection makes of these pieces: its events, and what it sends behind the handshake.
 fn react<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Event>, Vec<u8>) {
-    let mut bench = Bench::open(Role::Acceptor, Config::default());
+    let mut bench = Bench::open(Role::Acceptor, Config { max_frame: 1 << 20, ..Config::default() });
     pieces.for_each(|piece| bench.feed(piece));
     (bench.events(), bench.written())
 }

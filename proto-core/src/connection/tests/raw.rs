@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 
 use crate::config::Config;
-use crate::wire::{CloseCode, Credit, Flags, HEADER_LEN, Header, HeaderView, Hello, Kind, Parsed, Sequence};
+use crate::wire::{
+    CloseCode, Credit, Flags, HEADER_LEN, Header, HeaderView, Hello, Kind, Parsed, Sequence, StatusCode,
+};
 
 /// The id of a call: the `generation`-th use of `slot`.
 pub(super) fn id(generation: u32, slot: u16) -> Sequence {
@@ -44,6 +46,30 @@ impl Frame {
 
     pub(super) fn push(body: &[u8]) -> Self {
         Self::control(Kind::Push, 9, body)
+    }
+
+    pub(super) fn cancel(id: Sequence) -> Self {
+        Self::new(Kind::Cancel, id, 0, &[])
+    }
+
+    /// The end of a REPLY that is given up.
+    pub(super) fn cancel_reply(id: Sequence) -> Self {
+        Self::cancel(id).with(Flags::ORIGIN)
+    }
+
+    /// A reply without a body.
+    pub(super) fn status(id: Sequence, status: StatusCode) -> Self {
+        Self::new(Kind::Reply, id, status.0, &[])
+    }
+
+    /// DRAIN, that says nothing of the last REQUEST.
+    pub(super) fn drain(code: CloseCode) -> Self {
+        Self::control(Kind::Drain, code.0, &[])
+    }
+
+    /// DRAIN with END.
+    pub(super) fn end(code: CloseCode) -> Self {
+        Self::drain(code).with(Flags::END)
     }
 
     pub(super) fn ping(number: u64) -> Self {
@@ -88,6 +114,45 @@ impl Frame {
     pub(super) fn deadline(self, millis: u32) -> Self {
         let [a, b, c, d] = millis.to_be_bytes();
         self.extended(&[0, 1, 0, 4, a, b, c, d])
+    }
+
+    /// The same frame for another id.
+    pub(super) fn of(mut self, sequence: Sequence) -> Self {
+        self.header.sequence = sequence;
+        self
+    }
+
+    /// The first fragment of a message of this length, of which this frame's payload is the start.
+    pub(super) fn first_of(mut self, total: u32) -> Self {
+        self.payload.splice(..0, total.to_be_bytes());
+        self.header.length = self.payload.len() as u32;
+        self.with(Flags::MORE)
+    }
+
+    /// This message cut into fragments behind so many bytes of it each, over and over; at least two. A first fragment
+    /// takes the whole extension block too.
+    pub(super) fn cut(&self, lengths: &[usize]) -> Vec<Self> {
+        let block = match self.payload[..] {
+            [high, low, ..] if self.header.flags.contains(Flags::EXT) => {
+                2 + usize::from(u16::from_be_bytes([high, low]))
+            }
+            _ => 0,
+        };
+        let last = self.payload.len() - 1;
+        let mut lengths = lengths.iter().cycle();
+        let (start, mut rest) = self.payload.split_at((block + lengths.next().unwrap()).min(last));
+        let part = |payload: &[u8], flags: Flags| {
+            let header = Header { length: payload.len() as u32, flags, ..self.header };
+            Self { header, payload: payload.into() }
+        };
+        let mut parts = Vec::from([part(start, self.header.flags).first_of(self.header.length)]);
+        let flags = self.header.flags.without(Flags::EXT);
+        while !rest.is_empty() {
+            let (payload, left) = rest.split_at((1 + lengths.next().unwrap()).min(rest.len()));
+            rest = left;
+            parts.push(part(payload, if left.is_empty() { flags } else { flags.with(Flags::MORE) }));
+        }
+        parts
     }
 
     /// Only the header, which announces `length` bytes.

@@ -36,7 +36,7 @@ fn a_task_that_polls_a_watch_again_and_again_keeps_one_place() {
 fn an_idle_connection_holds_nothing_beside_itself() {
     let mut rig = Rig::open(NoHandler, 4);
     let peer = rig.peer();
-    let fresh = peer.held_bytes();
+    let opened = peer.held_bytes();
     let mut calls: Vec<_> = (0..8).map(|_| Box::pin(peer.call(1, vec![1; 5000]))).collect();
     while !calls.is_empty() {
         calls.retain_mut(|call| poll(call.as_mut()).is_pending());
@@ -44,7 +44,7 @@ fn an_idle_connection_holds_nothing_beside_itself() {
         rig.echo();
         assert!(rig.turn().is_pending());
     }
-    assert_eq!(peer.held_bytes(), fresh);
+    assert_eq!(peer.held_bytes(), opened);
 }
 
 type Calls = Vec<core::pin::Pin<Box<Call>>>;
@@ -96,12 +96,12 @@ fn replies_that_their_callers_do_not_take_count_against_the_limit() {
     let most = ours.max_held_bytes(50);
     let mut rig = Rig::open_with(NoHandler, ours, Config::default());
     let peer = rig.peer();
-    let idle = peer.held_bytes();
+    let opened = peer.held_bytes();
     for status in [StatusCode::OK, StatusCode::BAD_REQUEST] {
         let calls = answered_with(&mut rig, 50, status, 1000, || ());
         assert!((10_000..most).contains(&peer.held_bytes()), "{}", peer.held_bytes());
         assert_eq!(kept(calls), 10);
-        assert_eq!(peer.held_bytes(), idle);
+        assert_eq!(peer.held_bytes(), opened);
     }
 }
 
@@ -133,7 +133,7 @@ fn one_reply_is_kept_whatever_its_length() {
 fn messages_in_line_are_held_bytes_until_they_leave_it() {
     let mut rig = Rig::open(NoHandler, 1);
     let peer = rig.peer();
-    let fresh = peer.held_bytes();
+    let opened = peer.held_bytes();
     let mut running = Box::pin(peer.call(1, ""));
     assert!(poll(running.as_mut()).is_pending());
     assert!(rig.turn().is_pending());
@@ -152,5 +152,5 @@ fn messages_in_line_are_held_bytes_until_they_leave_it() {
     assert!(rig.turn().is_pending());
     rig.echo();
     assert!(rig.turn().is_pending());
-    assert_eq!(peer.held_bytes(), fresh);
+    assert_eq!(peer.held_bytes(), opened);
 }

@@ -14,7 +14,7 @@ use crate::wire::{
     CloseCode, CloseInfo, ExtensionBlock, Extensions, Flags, HEADER_LEN, Header, HeaderView, Heartbeat,
     Hello, Kind, PONG_LEN, PREFACE, Parsed, StatusCode,
 };
-use crate::{Config, Connection, Event, HeartbeatConfig, Instant, Message, Role, SharedConfig, Timeout};
+use crate::{Config, Connection, Delivery, Event, Instant, Message, Role, SharedConfig, Timeout};
 
 /// The chunks that each side sends, in order.
 fn turns(conversation: &Value) -> Vec<(Role, Vec<u8>)> {
@@ -43,6 +43,26 @@ fn frames(chunk: &[u8]) -> Vec<(Header, &[u8])> {
     }
     assert!(rest.is_empty());
     frames
+}
+
+/// The same with messages put together that were cut into fragments.
+fn messages(frames: Vec<(Header, &[u8])>) -> Vec<(Header, Vec<u8>)> {
+    let mut messages: Vec<(Header, Vec<u8>)> = Vec::new();
+    for (header, payload) in frames {
+        let is_of = |first: &Header| {
+            (first.kind, first.sequence) == (header.kind, header.sequence)
+                && first.flags.contains(Flags::MORE)
+        };
+        match messages.last_mut() {
+            Some((first, message)) if is_of(first) => {
+                message.extend_from_slice(payload);
+                first.flags = header.flags;
+            }
+            _ if header.flags.contains(Flags::MORE) => messages.push((header, payload[4..].to_vec())),
+            _ => messages.push((header, payload.to_vec())),
+        }
+    }
+    messages
 }
 
 /// Whether a connection can play this side: one that breaks a rule on purpose it cannot, nor one that sends PINGs.
@@ -100,6 +120,8 @@ struct Replay {
     connection: Connection,
     requests: Vec<crate::RequestId>,
     pushes: VecDeque<crate::PushToken>,
+    /// The peer breaks a rule: that the connection closes is its own affair.
+    noticing: bool,
 }
 
 impl Replay {
@@ -118,7 +140,7 @@ impl Replay {
         }
     }
 
-    /// Does what makes the connection send this frame, unless it sends it by itself.
+    /// Does what makes the connection send this message or frame, unless it sends it by itself.
     fn act(&mut self, header: &Header, payload: &[u8]) {
         let block = if header.flags.contains(Flags::EXT) {
             ExtensionBlock::parse(header.kind, payload).unwrap()
@@ -141,8 +163,16 @@ impl Replay {
                 let (id, status) = (self.requests.remove(at), StatusCode(header.code));
                 assert_eq!(connection.reply(Self::NOW, id, status, message.extensions, message.body), Ok(()));
             }
+            Kind::Cancel => {
+                let call = crate::CallId(header.sequence);
+                assert_eq!(connection.cancel(Self::NOW, call), Some(Delivery::MaybeSent));
+            }
+            Kind::Drain if connection.is_open() => {
+                let (code, info) = (CloseCode(header.code), CloseInfo::default());
+                connection.drain(Self::NOW, code, info, Duration::from_secs(30));
+            }
             Kind::Credit => connection.release(Self::NOW, self.pushes.pop_front().unwrap()),
-            Kind::Close if connection.close_reason().is_none() => {
+            Kind::Close if !self.noticing && connection.close_reason().is_none() => {
                 connection.close(Self::NOW, CloseCode(header.code), CloseInfo::parse(payload));
             }
             _ => {}
@@ -173,11 +203,12 @@ fn comparable(mut chunk: Vec<u8>) -> Vec<u8> {
 fn replay(conversation: &Value, side: Role) {
     let (name, turns) = (text(conversation, "name"), turns(conversation));
     let connection = Connection::new(&config(&turns, side), side, Replay::NOW, 1);
-    let mut replay = Replay { connection, requests: Vec::new(), pushes: VecDeque::new() };
+    let noticing = at_fault(&turns).is_some();
+    let mut replay = Replay { connection, requests: Vec::new(), pushes: VecDeque::new(), noticing };
     for (turn, chunk) in turns {
         if turn == side {
-            for (header, payload) in frames(&chunk) {
-                replay.act(&header, payload);
+            for (header, payload) in messages(frames(&chunk)) {
+                replay.act(&header, &payload);
             }
             assert_eq!(comparable(replay.say()), comparable(chunk), "{name} as the {side:?}");
         } else {

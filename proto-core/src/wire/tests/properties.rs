@@ -26,6 +26,7 @@ fn header() -> impl Strategy<Value = Header> {
         let (allowed, always) = match kind {
             Kind::Reply => (message, Flags::ORIGIN),
             Kind::Request | Kind::Push => (message, Flags::empty()),
+            Kind::Cancel => (Flags::ORIGIN, Flags::empty()),
             Kind::Drain => (Flags::END, Flags::empty()),
             _ => (Flags::empty(), Flags::empty()),
         };
@@ -33,7 +34,8 @@ fn header() -> impl Strategy<Value = Header> {
         let flags = if kind.is_message() { flags.with_lane(lane) } else { flags };
         let of_call = match kind {
             Kind::Request | Kind::Reply | Kind::Cancel => true,
-            Kind::Push => flags.contains(Flags::MORE),
+            // The last fragment of a push has an id too.
+            Kind::Push => flags.contains(Flags::MORE) || code % 2 == 1,
             _ => false,
         };
         let length = match kind {
