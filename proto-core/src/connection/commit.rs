@@ -14,8 +14,8 @@ use crate::error::Delivery;
 use crate::event::{CallId, Event, Outcome};
 use crate::time::Instant;
 use crate::wire::{
-    Capabilities, CloseInfo, Credit, Extensions, Flags, HEADER_LEN, Header, Hello, Kind, Lane, PREFACE, Pong,
-    Sequence, StatusCode, charge, millis_rounded_up,
+    CloseInfo, Credit, Extensions, Flags, HEADER_LEN, Header, Hello, Kind, Lane, PREFACE, Pong, Sequence,
+    StatusCode, charge, millis_rounded_up,
 };
 
 impl Connection {
@@ -123,7 +123,7 @@ impl Connection {
             Some(&Waiting::Reply { id, .. }) => self.requests.is_cancelled(id),
             // What takes the place of the rest must not be sent to everybody (LW-3.9).
             Some(&Waiting::Rest(Rest { kind: Kind::Reply, id, .. })) => {
-                self.limits.capabilities.contains(Capabilities::CANCEL) && self.requests.is_cancelled(id)
+                self.limits.cancel && self.requests.is_cancelled(id)
             }
             _ => false,
         };

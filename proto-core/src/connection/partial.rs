@@ -104,18 +104,6 @@ impl Partial {
         self.lost_room = self.lost_room.saturating_sub(n);
     }
 
-    /// The extension block stands whole in the first fragment (LW-6.8): so it does at the end of any fragment.
-    pub(super) fn check_block(&self) -> Result<(), ProtocolError> {
-        if self.discarded || !self.header.flags.contains(Flags::EXT) {
-            return Ok(());
-        }
-        let arrived = &self.data[..self.filled];
-        let is_whole = arrived
-            .split_first_chunk()
-            .is_some_and(|(length, rest)| rest.len() >= usize::from(u16::from_be_bytes(*length)));
-        if is_whole { Ok(()) } else { Err(ProtocolError::BadExtension) }
-    }
-
     /// Nobody wants the message any more. Its bytes still have to arrive.
     pub(super) fn discard(&mut self) {
         self.lost_room = self.lent();

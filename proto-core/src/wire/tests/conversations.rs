@@ -14,7 +14,9 @@ use crate::wire::{
     CloseCode, CloseInfo, ExtensionBlock, Extensions, Flags, HEADER_LEN, Header, HeaderView, Heartbeat,
     Hello, Kind, PONG_LEN, PREFACE, Parsed, StatusCode,
 };
-use crate::{Config, Connection, Delivery, Event, Instant, Message, Role, SharedConfig, Timeout};
+use crate::{
+    Config, Connection, Delivery, Event, HeartbeatConfig, Instant, Message, Role, SharedConfig, Timeout,
+};
 
 /// The chunks that each side sends, in order.
 fn turns(conversation: &Value) -> Vec<(Role, Vec<u8>)> {
