@@ -326,7 +326,7 @@ impl World {
         };
         let number = requests[at].1.number;
         self.record(role, Entry::GivenUp(number));
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let (id, _) = self.application_mut(role).requests.remove(at);
             let now = self.pair.now();
             let (extensions, body) = (Extensions::none(), proto_core::Bytes::new());

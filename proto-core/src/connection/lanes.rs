@@ -144,7 +144,7 @@ impl Lanes {
             return Some(Piece::whole(waiting));
         }
         let id = waiting.id(Sequence::call(number, lane as u16));
-        let cut = waiting.cut().unwrap_or(Cut { lane, number, length: waiting.body().len() });
+        let cut = waiting.cut().unwrap_or_else(|| Cut { lane, number, length: waiting.body().len() });
         let (kind, code, body) = (waiting.kind(), waiting.code(), waiting.split(frame));
         let place = self.put_back(lane, Rest { kind, id, code, body, cut });
         Some(Piece { waiting, id, total, rest: Some(place), cut: Some(cut) })

@@ -169,7 +169,7 @@ impl PartialPushes {
         Some(self.0.swap_remove(at))
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
