@@ -110,8 +110,10 @@ impl Connection {
             // Its time passed while it waited: nobody wants the answer, so nobody is asked.
             Some(&Waiting::Request { id, .. }) => self.calls.is_due(id, self.now),
             // Its caller no longer waits: it gets an answer, but not this one.
-            Some(Waiting::Reply { id, .. } | Waiting::Rest(Rest { kind: Kind::Reply, id, .. })) => {
-                self.requests.is_cancelled(*id)
+            Some(Waiting::Reply { id, .. }) => self.requests.is_cancelled(*id),
+            // Only by CANCEL can the rest be left out, which a caller may send that does not take it (LW-3.9).
+            Some(Waiting::Rest(Rest { kind: Kind::Reply, id, .. })) => {
+                self.limits.cancel && self.requests.is_cancelled(*id)
             }
             _ => false,
         };
