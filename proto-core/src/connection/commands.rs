@@ -173,9 +173,11 @@ impl Connection {
     /// Whether a message may be taken in; takes its charge if so.
     fn admit(&mut self, kind: Kind, message: &Message, deadline: bool) -> Result<(), Refusal> {
         let call = kind == Kind::Request;
-        match self.state {
+        match &self.state {
             State::Handshaking { .. } => return Err(Refusal::NotOpen),
-            State::Draining(_) if call && !self.calls_in_line => return Err(Refusal::Draining),
+            State::Draining(draining) if call && !(self.calls_in_line && draining.may_request()) => {
+                return Err(Refusal::Draining);
+            }
             State::Open | State::Draining(_) => {}
             State::Closing(_) | State::Closed(_) => return Err(Refusal::Closed),
         }

@@ -43,6 +43,11 @@ enum Word {
 }
 
 impl Draining {
+    /// Whether this side has not said yet that its last request is sent.
+    pub(super) fn may_request(&self) -> bool {
+        self.said != Word::End
+    }
+
     /// What the words for the peer hold in memory.
     pub(super) fn held_bytes(&self) -> usize {
         info_bytes(&self.info)
@@ -70,7 +75,8 @@ impl Connection {
     }
 
     /// Says whether calls stand in line for room that the owner of this connection accepted before a drain began: they are
-    /// still taken in while it goes on. For drivers that keep such a line.
+    /// still taken in while it goes on. For drivers that keep such a line: what is said when the peer has been told of the
+    /// last request comes too late, and changes nothing.
     pub fn hold_calls(&mut self, now: Instant, waiting: bool) {
         if self.calls_in_line != waiting {
             self.observe(now);
