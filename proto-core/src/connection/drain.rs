@@ -70,6 +70,8 @@ impl Connection {
             State::Draining(_) => {}
             State::Closing(_) | State::Closed(_) => return,
         }
+        self.timers.clear(Timer::Idle);
+        self.timers.clear(Timer::Age);
         self.timers.set_earlier(Timer::Drain, self.now + within);
         self.pump();
     }
@@ -181,9 +183,12 @@ impl Connection {
         }
     }
 
+    /// Limits hold for a connection that the peer drains, too: it may be in no hurry to end.
     pub(super) fn drain_by_limit(&mut self, code: CloseCode) {
         if self.is_open() {
             self.events.push(Event::Draining(code), 0);
+        }
+        if self.is_running() {
             let (now, within) = (self.now, self.config.drain_timeout);
             self.drain(now, code, CloseInfo::default(), within);
         }
@@ -196,7 +201,5 @@ impl Connection {
 
     fn start_draining(&mut self, code: CloseCode, info: CloseInfo, own: bool, heard: Word) {
         self.state = State::Draining(Box::new(Draining { code, info, own, said: Word::Nothing, heard }));
-        self.timers.clear(Timer::Idle);
-        self.timers.clear(Timer::Age);
     }
 }
