@@ -194,6 +194,7 @@ pub fn pipes() -> impl Strategy<Value = PipeConfig> {
             capacity,
             read_size: least..=most.max(least),
             latency: Duration::from_millis(latency),
+            bytes_per_second: None,
             stalled_until: stall.map(|millis| Instant::EPOCH + Duration::from_millis(millis)),
             cut: None,
         }

@@ -2,6 +2,7 @@
 //!
 //! All memory of this test binary comes from an allocator that counts, for each thread, the bytes that live.
 
+mod fragments;
 mod metered;
 
 use std::cell::Cell;

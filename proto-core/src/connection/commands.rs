@@ -174,9 +174,9 @@ impl Connection {
     /// Whether a message may be taken in; takes its charge if so.
     fn admit(&mut self, kind: Kind, message: &Message, deadline: bool) -> Result<(), Refusal> {
         let call = kind == Kind::Request;
-        match self.state {
+        match &self.state {
             State::Handshaking { .. } => return Err(Refusal::NotOpen),
-            State::Draining(ref draining) if call && !(self.calls_in_line && draining.takes_calls()) => {
+            State::Draining(draining) if call && !(self.calls_in_line && draining.takes_calls()) => {
                 return Err(Refusal::Draining);
             }
             State::Open | State::Draining(_) => {}

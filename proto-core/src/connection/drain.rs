@@ -71,12 +71,15 @@ impl Connection {
             State::Draining(_) => {}
             State::Closing(_) | State::Closed(_) => return,
         }
+        self.timers.clear(Timer::Idle);
+        self.timers.clear(Timer::Age);
         self.timers.set_earlier(Timer::Drain, self.now + within);
         self.pump();
     }
 
     /// Says whether calls stand in line for room that the owner of this connection accepted before a drain began: they are
-    /// still taken in while it goes on. For drivers that keep such a line.
+    /// still taken in while it goes on. For drivers that keep such a line: what is said when the peer has been told of the
+    /// last request comes too late, and changes nothing.
     pub fn hold_calls(&mut self, now: Instant, waiting: bool) {
         if self.calls_in_line != waiting {
             self.observe(now);
@@ -174,9 +177,12 @@ impl Connection {
         }
     }
 
+    /// Limits hold for a connection that the peer drains, too: it may be in no hurry to end.
     pub(super) fn drain_by_limit(&mut self, code: CloseCode) {
         if self.is_open() {
             self.events.push(Event::Draining(code), 0);
+        }
+        if self.is_running() {
             let (now, within) = (self.now, self.config.drain_timeout);
             self.drain(now, code, CloseInfo::default(), within);
         }
@@ -189,7 +195,5 @@ impl Connection {
 
     fn start_draining(&mut self, code: CloseCode, info: CloseInfo, own: bool, heard: Word) {
         self.state = State::Draining(Box::new(Draining { code, info, own, said: Word::Nothing, heard }));
-        self.timers.clear(Timer::Idle);
-        self.timers.clear(Timer::Age);
     }
 }

@@ -182,16 +182,14 @@ impl Outbox {
     pub(super) fn held_bytes(&self) -> usize {
         // A body in pieces is held as a whole, once: by what waits of it, or else by the first of its pieces here. Those of
         // one lane follow one another.
-        let mut counted = [Lane::High, Lane::Normal, Lane::Bulk].map(|lane| self.waiting()?.cut(lane));
+        let waiting = [Lane::High, Lane::Normal, Lane::Bulk].map(|lane| self.waiting()?.cut(lane));
+        let mut counted = [None; 3];
         let mut held = |segment: &Segment| match segment {
             Segment::Frames(run) => run.capacity(),
             Segment::Body(body, None) => body.len(),
             Segment::Body(_, Some(cut)) => {
-                if counted.contains(&Some(*cut)) {
-                    return 0;
-                }
-                counted[cut.lane as usize] = Some(*cut);
-                cut.length
+                let previous = counted[cut.lane as usize].replace(*cut);
+                if previous == Some(*cut) || waiting.contains(&Some(*cut)) { 0 } else { cut.length }
             }
         };
         let segments: usize = self.segments.iter().map(&mut held).sum();

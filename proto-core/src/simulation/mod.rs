@@ -44,6 +44,7 @@
 
 mod pair;
 mod pipe;
+mod rate;
 mod side;
 mod veil;
 

@@ -1,16 +1,18 @@
 //! One direction of a virtual byte stream.
 //!
 //! A pipe keeps every byte in order, as a stream transport does, and is unkind in every way in which one may be: it
-//! takes less than is offered, gives less than is there, joins what was written apart, is late, stands still, ends and
-//! breaks. It knows bytes and times, and never what they mean.
+//! takes less than is offered, gives less than is there, joins what was written apart, is slow, is late, stands still,
+//! ends and breaks. It knows bytes and times, and never what they mean.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use bytes::{Buf, Bytes};
 
+use super::rate::Rate;
 use crate::error::TransportError;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -37,8 +39,11 @@ pub struct PipeConfig {
     /// How many bytes one read gets if so many have arrived: drawn anew for each read; at least 1.
     /// Default 1 to 16 KiB.
     pub read_size: RangeInclusive<usize>,
-    /// From write to arrival. Default 1 ms.
+    /// From write to arrival, or from when the bytes have left if there is a rate. Default 1 ms.
     pub latency: Duration,
+    /// How many bytes leave per second, one packet after another; what waits to leave counts as under way. Default `None`:
+    /// all at once.
+    pub bytes_per_second: Option<NonZeroU32>,
     /// Nothing arrives before this instant. Default none.
     pub stalled_until: Option<Instant>,
     /// Where the pipe breaks. Default nowhere.
@@ -51,6 +56,7 @@ impl Default for PipeConfig {
             capacity: 64 << 10,
             read_size: 1..=16 << 10,
             latency: Duration::from_millis(1),
+            bytes_per_second: None,
             stalled_until: None,
             cut: None,
         }
@@ -114,6 +120,7 @@ pub struct Pipe {
     rng: Rng,
     /// What is under way, with the instant of its arrival.
     under_way: VecDeque<(Instant, Bytes)>,
+    rate: Rate,
     used: usize,
     delivered: u64,
     /// When the end of the stream arrives, once the writer has shut down.
@@ -126,6 +133,7 @@ impl Pipe {
     /// An empty pipe, whose reads are drawn from `seed`.
     pub fn new(config: PipeConfig, seed: u64) -> Self {
         Self {
+            rate: Rate::new(config.bytes_per_second),
             config,
             rng: Rng::new(seed),
             under_way: VecDeque::new(),
@@ -152,11 +160,14 @@ impl Pipe {
             return Err(TransportError::BrokenPipe);
         }
         let taken = bytes.len().min(self.room());
-        if taken > 0 {
-            let arrival = now + self.config.latency;
-            self.under_way.push_back((arrival, Bytes::copy_from_slice(&bytes[..taken])));
-            self.used += taken;
+        let mut rest = &bytes[..taken];
+        while !rest.is_empty() {
+            let (packet, left) = self.rate.send(now, rest.len());
+            let arrival = left + self.config.latency;
+            self.under_way.push_back((arrival, Bytes::copy_from_slice(&rest[..packet])));
+            rest = &rest[packet..];
         }
+        self.used += taken;
         Ok(taken)
     }
 
@@ -167,7 +178,8 @@ impl Pipe {
 
     /// The writer says that nothing follows. What is under way still arrives, and the end of the stream behind it.
     pub fn shut_down(&mut self, now: Instant) {
-        self.end.get_or_insert(now + self.config.latency);
+        let left = self.rate.free(now);
+        self.end.get_or_insert(left + self.config.latency);
     }
 
     /// Takes some of what has arrived.
@@ -324,6 +336,23 @@ mod tests {
         assert_eq!(pipe.next_arrival(NOW), Some(until));
         assert_eq!(pipe.read(NOW + Duration::from_secs(8)), Ok(Read::Pending));
         assert_eq!(arrived(&mut pipe, until), b"x");
+    }
+
+    #[test]
+    fn a_slow_pipe_gives_as_much_as_its_rate_says() {
+        let bytes_per_second = NonZeroU32::new(1000);
+        let latency = Duration::from_millis(30);
+        let mut pipe = Pipe::new(PipeConfig { bytes_per_second, latency, ..PipeConfig::default() }, 1);
+        assert_eq!(pipe.write(NOW, &[1; 4000]), Ok(4000));
+        pipe.shut_down(NOW);
+        let mut came = Vec::new();
+        let mut now = NOW;
+        while let Some(next) = pipe.next_arrival(now) {
+            now = next;
+            came.push((now.as_nanos() / 1_000_000, arrived(&mut pipe, now).len()));
+        }
+        assert_eq!(came, [(1530, 1500), (3030, 1500), (4030, 1000)]);
+        assert_eq!(pipe.read(now), Ok(Read::Eof));
     }
 
     #[test]
