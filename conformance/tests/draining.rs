@@ -246,11 +246,11 @@ fn a_drain_loses_nothing_that_is_finished_in_time() {
             let behind = at.saturating_since(done);
             prop_assert!(behind <= NETWORK, "the {role:?} ended {behind:?} after all was done or its time was over");
             let said = match reason {
-                CloseReason::Local(code) => (Some(*code), side.code),
-                CloseReason::Peer(code, _) => (Some(*code), peer.code),
+                CloseReason::Local(said) => (*said, code(role)),
+                CloseReason::Peer(said, _) => (*said, code(other(role))),
                 reason => return Err(TestCaseError::fail(format!("the {role:?} ended with {reason:?}"))),
             };
-            prop_assert_eq!(said.0, said.1, "the {:?} ended with another code than was said first", role);
+            prop_assert_eq!(said.0, said.1, "the {:?} ended with another code than that of who closed", role);
             let own_only = side.deadline.is_some() && peer.deadline.is_none();
             prop_assert!(!own_only || *reason == CloseReason::Local(code(role)), "the {role:?} drained and ended with {reason:?}");
             prop_assert!(side.deadline.is_some() || matches!(reason, CloseReason::Peer(..)), "{reason:?}");

@@ -176,7 +176,7 @@ impl Connection {
         let call = kind == Kind::Request;
         match &self.state {
             State::Handshaking { .. } => return Err(Refusal::NotOpen),
-            State::Draining(draining) if call && !(self.calls_in_line && draining.takes_calls()) => {
+            State::Draining(draining) if call && !(self.limits.calls_in_line && draining.takes_calls()) => {
                 return Err(Refusal::Draining);
             }
             State::Open | State::Draining(_) => {}

@@ -81,9 +81,9 @@ impl Connection {
     /// still taken in while it goes on. For drivers that keep such a line: what is said when the peer has been told of the
     /// last request comes too late, and changes nothing.
     pub fn hold_calls(&mut self, now: Instant, waiting: bool) {
-        if self.calls_in_line != waiting {
+        if self.limits.calls_in_line != waiting {
             self.observe(now);
-            self.calls_in_line = waiting;
+            self.limits.calls_in_line = waiting;
             self.pump();
         }
     }
@@ -120,7 +120,7 @@ impl Connection {
 
     /// Sends what is to be said next about the drain.
     pub(super) fn commit_drain(&mut self) -> bool {
-        let more = self.outbox.has_waiting_requests() || self.calls_in_line;
+        let more = self.outbox.has_waiting_requests() || self.limits.calls_in_line;
         let available = self.limits.drain;
         let State::Draining(draining) = &mut self.state else { return false };
         let next = if more { Word::Drain } else { Word::End };
@@ -138,7 +138,7 @@ impl Connection {
     pub(super) fn finish_drain(&mut self) -> bool {
         let State::Draining(draining) = &self.state else { return false };
         let agreed = draining.said == Word::End && draining.heard == Word::End || !self.limits.drain;
-        let done = draining.own && agreed && !self.calls_in_line && self.is_quiet();
+        let done = draining.own && agreed && !self.limits.calls_in_line && self.is_quiet();
         if done {
             self.end_drain();
         }

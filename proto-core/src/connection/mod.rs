@@ -161,8 +161,6 @@ pub struct Connection {
     /// Until the connection has ended.
     liveness: Option<Box<Liveness>>,
     blocked: Blocked,
-    /// The owner keeps calls that it has accepted and this connection has not.
-    calls_in_line: bool,
     counters: Counters,
 }
 
@@ -194,6 +192,8 @@ struct Limits {
     /// What the peer handles, and both sides do.
     cancel: bool,
     drain: bool,
+    /// The owner keeps calls that it has accepted and this connection has not.
+    calls_in_line: bool,
     /// The number of the next message that is cut; of a push also the generation of its id.
     next_cut: u32,
 }
@@ -208,7 +208,7 @@ impl Limits {
         let both = |capability| [peer.capabilities, config.capabilities].map(|own| own.contains(capability));
         let [cancel, _] = both(Capabilities::CANCEL);
         let drain = both(Capabilities::DRAIN) == [true; 2];
-        Self { message, frame, cancel, drain, next_cut: 1 }
+        Self { message, frame, cancel, drain, calls_in_line: false, next_cut: 1 }
     }
 }
 
@@ -255,7 +255,6 @@ impl Connection {
             pong: None,
             liveness: Some(Box::new(Liveness::new(seed, now))),
             blocked: Blocked::default(),
-            calls_in_line: false,
             counters: Counters::default(),
         };
         connection.timers.set(Timer::Handshake, now, config.handshake_timeout);

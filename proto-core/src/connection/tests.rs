@@ -60,7 +60,7 @@ fn smallest() -> Config {
 
 /// A side that has announced nothing beyond the least that every endpoint does.
 fn plain() -> Config {
-    Config { capabilities: Capabilities::default(), ..Config::default() }
+    Config { capabilities: Capabilities::default(), heartbeat: None, ..Config::default() }
 }
 
 /// Commits one frame at a time, and takes frames of 4,096 bytes, so that a message of 10,000 bytes goes in three.
@@ -95,7 +95,8 @@ impl Bench {
 
     /// An open connection whose peer allows what `Config::default` allows.
     fn open(role: Role, config: Config) -> Self {
-        Self::open_with(role, config, &Config::default())
+        // A peer without heartbeats: what time does is what a test makes it do.
+        Self::open_with(role, config, &Config { heartbeat: None, ..Config::default() })
     }
 
     /// An open connection whose peer allows what `peer` says.

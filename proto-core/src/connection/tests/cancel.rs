@@ -108,7 +108,8 @@ fn a_call_is_sent_to_its_end_to_who_does_not_know_cancel() {
         let mut bench = Bench::open_with(Role::Dialer, in_pieces(), &without_cancel());
         let half = call(&mut bench, 10_000);
         bench.committed();
-        assert_eq!(give_up(&mut bench, half, by_deadline), Some(Delivery::NotSent));
+        // The peer will have all of it, and may run it.
+        assert_eq!(give_up(&mut bench, half, by_deadline), Some(Delivery::MaybeSent));
         let rest = bench.frames();
         assert_eq!(kinds(&rest), [Kind::Request; 2]);
         assert!(!rest[1].header.flags.contains(Flags::MORE));

@@ -41,7 +41,6 @@ fn unknown_kinds_are_skipped_or_refused() {
             bytes
         };
         let mut bench = Bench::open(Role::Acceptor, smallest());
-        let idle = bench.connection.held_bytes();
         for length in [0, 1, 4096] {
             bench.feed(&of(length, 0xff));
             of(length, 0x10).iter().for_each(|&byte| bench.feed(&[byte]));
