@@ -6,7 +6,8 @@
 //! it builds for a bare target (`no_std` with `alloc`).
 //!
 //! Most people want an adapter, which drives this crate on a runtime and re-exports it: `adapter-tokio`. Use this
-//! crate by itself to put the protocol into an event loop of your own. [`Connection`] is the place to start.
+//! crate by itself to put the protocol into an event loop of your own: [`embedding`] is a guide to that, step by step, and
+//! [`Connection`] is what it is about.
 //!
 //! # Features
 //!
@@ -32,6 +33,7 @@ extern crate std;
 pub mod client;
 pub mod config;
 pub mod connection;
+pub mod embedding;
 #[cfg(feature = "endpoint")]
 pub mod endpoint;
 pub mod error;
