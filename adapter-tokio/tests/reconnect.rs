@@ -123,8 +123,7 @@ fn a_client_gives_up_when_it_is_told_to_and_says_why() {
         let server = serve(echo()).await;
         let address = server.local_addr();
         let client = quick_client(address).await;
-        let mut info = CloseInfo::with_text("for ever");
-        info.stay_away = true;
+        let info = CloseInfo::with_text("for ever").and_stay_away();
         server.stop_with(CloseCode::NORMAL, &info);
         let reason = in_time(client.closed()).await;
         assert!(matches!(reason, CloseReason::Peer(CloseCode::NORMAL, Some(_))), "{reason:?}");

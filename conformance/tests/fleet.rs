@@ -36,7 +36,7 @@ fn lose_all(config: &ReconnectConfig, down: Duration, seed: u64) -> Seen {
     let mut due = BinaryHeap::new();
     for (number, client) in clients.iter_mut().enumerate() {
         client.lives(now);
-        client.lost(now, &DOWN);
+        client.ended(now, &DOWN);
         due.extend(client.poll_timeout().map(|at| Reverse((at, number))));
     }
     let mut seen = Seen { attempts: Vec::new(), last: Duration::ZERO };
@@ -49,7 +49,7 @@ fn lose_all(config: &ReconnectConfig, down: Duration, seed: u64) -> Seen {
         seen.attempts.resize(seen.attempts.len().max(second + 1), 0);
         seen.attempts[second] += 1;
         if after < down {
-            client.failed(at, &DOWN);
+            client.ended(at, &DOWN);
             due.extend(client.poll_timeout().map(|at| Reverse((at, number))));
         } else {
             client.opened(at);

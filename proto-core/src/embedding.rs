@@ -292,8 +292,7 @@
 //! fn hear(dialer: &mut Dialer, now: Instant, event: &Event) {
 //!     match event {
 //!         Event::Open(_) => dialer.opened(now),
-//!         Event::Closed(reason) if *dialer.state() == DialState::Open => dialer.lost(now, reason),
-//!         Event::Closed(reason) => dialer.failed(now, reason),
+//!         Event::Closed(reason) => dialer.ended(now, reason),
 //!         _ => {}
 //!     }
 //! }
@@ -312,7 +311,7 @@
 //!             dialled.push(addresses[number]);
 //!             // ... and in this example, nobody is there the first time:
 //!             if turn == 0 {
-//!                 dialer.failed(now, &CloseReason::Transport(TransportError::Unreachable));
+//!                 dialer.ended(now, &CloseReason::Transport(TransportError::Unreachable));
 //!             } else {
 //!                 hear(&mut dialer, now, &Event::Open(None));
 //!                 break;

@@ -239,6 +239,9 @@ impl From<std::io::ErrorKind> for TransportError {
             ErrorKind::UnexpectedEof => Self::Eof,
             ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Self::Reset,
             ErrorKind::TimedOut => Self::TimedOut,
+            ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                Self::Unreachable
+            }
             _ => Self::Other,
         }
     }

@@ -3,8 +3,8 @@
 //! | state | leaves by | to |
 //! |---|---|---|
 //! | idle | `start` | dialing |
-//! | dialing | `opened`; `failed` | open; waiting, given up |
-//! | open | `lost` | waiting, given up |
+//! | dialing | `opened`; `ended` | open; waiting, given up |
+//! | open | `ended` | waiting, given up |
 //! | waiting | its time | dialing |
 //! | any | `stop` | stopped |
 //! | given up, stopped | – | – |
@@ -83,8 +83,8 @@ pub struct Attempt {
 /// What a [`Dialer`] wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Open a byte stream and a connection on it; report [`opened`](Dialer::opened) when its handshake is over, or
-    /// [`failed`](Dialer::failed).
+    /// Open a byte stream and a connection on it; report [`opened`](Dialer::opened) when its handshake is over, and
+    /// [`ended`](Dialer::ended) when it or the attempt is.
     Dial(Attempt),
     /// Give up the attempt under way, or close the connection. Nothing need be reported any more.
     HangUp,
@@ -139,7 +139,7 @@ pub enum GiveUp {
 /// dialer.start(now);
 /// assert!(matches!(dialer.poll_action(), Some(Action::Dial(_))));
 /// // ... the address cannot be reached:
-/// dialer.failed(now, &CloseReason::Transport(TransportError::Other));
+/// dialer.ended(now, &CloseReason::Transport(TransportError::Unreachable));
 /// let Some(at) = dialer.poll_timeout() else { panic!("it waits") };
 /// assert!(at.saturating_since(now) <= Duration::from_millis(500));
 /// now = at;
@@ -222,30 +222,19 @@ impl Dialer {
         self.lives = true;
     }
 
-    /// The attempt under way has failed: no stream could be opened (then any
-    /// [`Transport`](CloseReason::Transport) reason will do), or the handshake ended so.
-    pub fn failed(&mut self, now: Instant, reason: &CloseReason) {
+    /// The attempt under way, or the open connection, has come to this end. If no stream could be opened, any
+    /// [`Transport`](CloseReason::Transport) reason will do.
+    pub fn ended(&mut self, now: Instant, reason: &CloseReason) {
         self.observe(now);
-        if matches!(self.state, DialState::Dialing(_)) {
-            self.go_on(reason, Duration::ZERO);
+        match self.state {
+            DialState::Dialing(_) => self.go_on(reason, Duration::ZERO),
+            DialState::Open => {
+                self.judge_life();
+                let spread = up_to(self.config.first_loss_spread, &mut self.rng);
+                self.go_on(reason, spread);
+            }
+            DialState::Idle | DialState::Waiting { .. } | DialState::GivenUp(_) | DialState::Stopped => {}
         }
-    }
-
-    /// The open connection has ended so.
-    pub fn lost(&mut self, now: Instant, reason: &CloseReason) {
-        self.observe(now);
-        if self.state != DialState::Open {
-            return;
-        }
-        if self.lives && self.now.saturating_since(self.opened) >= self.config.proven_after {
-            self.failures = 0;
-            self.redirects_in_a_row = 0;
-            self.breaker.reset();
-            // The address is a good one: it is the first to be tried again.
-            self.next = self.next.checked_sub(1).unwrap_or(self.addresses - 1);
-        }
-        let spread = up_to(self.config.first_loss_spread, &mut self.rng);
-        self.go_on(reason, spread);
     }
 
     /// No attempt is made any more, from any state.
@@ -310,6 +299,17 @@ impl Dialer {
         let attempt = Attempt { number: self.failures.saturating_add(1), target };
         self.state = DialState::Dialing(attempt.clone());
         self.actions.push_back(Action::Dial(attempt));
+    }
+
+    /// A connection is over: one that has proved to live makes up for the failures before it.
+    fn judge_life(&mut self) {
+        if self.lives && self.now.saturating_since(self.opened) >= self.config.proven_after {
+            self.failures = 0;
+            self.redirects_in_a_row = 0;
+            self.breaker.reset();
+            // The address is a good one: it is the first to be tried again.
+            self.next = self.next.checked_sub(1).unwrap_or(self.addresses - 1);
+        }
     }
 
     /// An attempt or a connection has ended so: waits for the next attempt, or gives up.

@@ -51,7 +51,7 @@ impl Rig {
 
     fn fail(&mut self, reason: &CloseReason) -> Option<Duration> {
         assert!(self.attempt().is_some());
-        self.dialer.failed(self.now, reason);
+        self.dialer.ended(self.now, reason);
         self.wait()
     }
 }
@@ -68,7 +68,7 @@ impl core::ops::Sub<Duration> for Instant {
 fn the_first_attempt_is_made_at_once_and_the_next_within_half_a_second() {
     let mut rig = Rig::new(ReconnectConfig::default(), 1, 1);
     assert_eq!(rig.attempt().map(|attempt| attempt.number), Some(1));
-    rig.dialer.failed(rig.now, &REFUSED);
+    rig.dialer.ended(rig.now, &REFUSED);
     assert!(rig.wait().unwrap() <= SECOND / 2);
 }
 
@@ -81,13 +81,13 @@ fn addresses_are_dialled_in_turn_and_a_good_one_is_the_first_again() {
         if expected == 1 && attempt.number > 3 {
             break;
         }
-        rig.dialer.failed(rig.now, &REFUSED);
+        rig.dialer.ended(rig.now, &REFUSED);
         rig.wait();
     }
     rig.dialer.opened(rig.now);
     rig.now += 31 * SECOND;
     rig.dialer.lives(rig.now);
-    rig.dialer.lost(rig.now, &REFUSED);
+    rig.dialer.ended(rig.now, &REFUSED);
     rig.wait();
     let attempt = rig.attempt().unwrap();
     assert_eq!((attempt.number, attempt.target), (2, Target::Listed(1)), "a proven life forgets failures");
@@ -196,7 +196,7 @@ fn a_peer_that_accepts_and_closes_is_not_dialled_in_a_hot_loop() {
             rig.dialer.opened(rig.now);
             // It even says something, but never for long enough.
             rig.dialer.lives(rig.now);
-            rig.dialer.lost(rig.now, &CloseReason::Peer(CloseCode::GOING_AWAY, None));
+            rig.dialer.ended(rig.now, &CloseReason::Peer(CloseCode::GOING_AWAY, None));
             rig.wait();
         }
         assert!(attempts <= 120, "{attempts} attempts in ten minutes");
@@ -265,8 +265,8 @@ proptest! {
             match step {
                 Step::Opened => rig.dialer.opened(now),
                 Step::Lives => rig.dialer.lives(now),
-                Step::Failed(which) => rig.dialer.failed(now, &reasons(which)),
-                Step::Lost(which) => rig.dialer.lost(now, &reasons(which)),
+                Step::Failed(which) => rig.dialer.ended(now, &reasons(which)),
+                Step::Lost(which) => rig.dialer.ended(now, &reasons(which)),
                 Step::Timeout => {
                     rig.now = rig.dialer.poll_timeout().unwrap_or(now);
                     rig.dialer.handle_timeout(rig.now);

@@ -417,6 +417,12 @@ impl Connection {
         }
     }
 
+    /// Whether the peer has sent a frame behind its part of the handshake: then somebody is there, and not only something
+    /// that takes connections. It is what [`Dialer::lives`](crate::client::Dialer::lives) wants to know.
+    pub fn peer_has_spoken(&self) -> bool {
+        self.counters.frames_received > u64::from(!self.is_foreign())
+    }
+
     /// How long the way to the peer and back takes, as far as it has been measured: by the PINGs of heartbeats, and by those
     /// of [`ping`](Self::ping).
     pub fn round_trip(&self) -> RoundTrip {

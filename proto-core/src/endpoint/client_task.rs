@@ -155,7 +155,7 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
     fn fail(&mut self, now: Instant) {
         self.stage = Stage::Rest;
         self.last = CloseReason::Transport(TransportError::Unreachable);
-        self.dialer.failed(now, &self.last);
+        self.dialer.ended(now, &self.last);
     }
 
     /// Gets on with what is under way.
@@ -198,8 +198,7 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
                         self.dialer.opened(now);
                         return Turn::Again;
                     }
-                    // The first frame is the peer's answer to the handshake.
-                    if *opened && self.peer.counters().frames_received > 1 {
+                    if *opened && self.peer.other_end_has_spoken() {
                         self.dialer.lives(now);
                     }
                     Turn::Driven
@@ -214,10 +213,8 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
         self.last = reason.clone();
         if opened {
             self.dialer.opened(now);
-            self.dialer.lost(now, reason);
-        } else {
-            self.dialer.failed(now, reason);
         }
+        self.dialer.ended(now, reason);
         if self.once && !opened {
             self.dialer.stop(now);
             while self.dialer.poll_action().is_some() {}

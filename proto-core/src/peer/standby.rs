@@ -116,6 +116,10 @@ impl Peer {
         peer
     }
 
+    pub(crate) fn other_end_has_spoken(&self) -> bool {
+        self.shared().lock().connection.peer_has_spoken()
+    }
+
     /// Why the application wants the client to end, if it does.
     pub(crate) fn stopping(&self) -> Option<CloseReason> {
         self.shared().lock().standby.as_ref()?.stopping.clone()

@@ -45,6 +45,35 @@ impl CloseInfo {
         Self { text: Some(cut(text).into()), ..Self::default() }
     }
 
+    /// These words, and when to come back.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use proto_core::CloseInfo;
+    ///
+    /// let info = CloseInfo::with_text("restarting").and_retry_after(Duration::from_secs(5));
+    /// assert_eq!(info.retry_after, Some(Duration::from_secs(5)));
+    /// ```
+    #[must_use]
+    pub const fn and_retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// These words, and where to go instead.
+    #[must_use]
+    pub fn and_redirect(mut self, address: &str) -> Self {
+        self.redirect = Some(address.into());
+        self
+    }
+
+    /// These words, and not to come back without being told to.
+    #[must_use]
+    pub const fn and_stay_away(mut self) -> Self {
+        self.stay_away = true;
+        self
+    }
+
     /// Reads a payload. One that breaks a rule says nothing at all (LW-7.8).
     pub fn parse(payload: &[u8]) -> Self {
         Self::try_parse(payload).unwrap_or_default()

@@ -240,8 +240,7 @@ fn a_drain(demo: &mut Demo) -> Result<String> {
     demo.until("the sleeper", |demo| demo.service.next_alarm())?;
     // No further connections, no further calls; what is in flight is served; and nobody need come back.
     demo.net.stop_listening(demo.listener);
-    let mut info = CloseInfo::with_text("see you tomorrow");
-    info.stay_away = true;
+    let info = CloseInfo::with_text("see you tomorrow").and_stay_away();
     let now = demo.net.now();
     for link in demo.net.accepted() {
         if let Some(connection) = demo.net.connection(link) {

@@ -89,10 +89,7 @@ impl Client {
             Event::Open(_) => self.dialer.opened(now),
             Event::Closed(reason) => {
                 self.stage = Stage::Rest;
-                match self.dialer.state() {
-                    DialState::Open => self.dialer.lost(now, reason),
-                    _ => self.dialer.failed(now, reason),
-                }
+                self.dialer.ended(now, reason);
                 self.last = Some(reason.clone());
             }
             _ => {}
@@ -184,7 +181,7 @@ impl Client {
     fn fail(&mut self, now: Instant, error: TransportError) {
         self.stage = Stage::Rest;
         let reason = CloseReason::Transport(error);
-        self.dialer.failed(now, &reason);
+        self.dialer.ended(now, &reason);
         self.last = Some(reason);
     }
 }

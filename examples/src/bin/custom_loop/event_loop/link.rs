@@ -37,8 +37,8 @@ impl Link {
     }
 
     /// Whether the peer has proved to be more than somebody who answers: the first frame belongs to the handshake.
-    pub(super) const fn has_heard_more_than_the_handshake(&self) -> bool {
-        self.connection.counters().frames_received > 1
+    pub(super) fn has_heard_more_than_the_handshake(&self) -> bool {
+        self.connection.peer_has_spoken()
     }
 
     /// Takes what came, lets the time act if it has come, and sends what there is.
