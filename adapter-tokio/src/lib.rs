@@ -39,6 +39,56 @@
 //! [`connect_with`] gives the client a handler. All of it works on either flavour of tokio's runtime. Functions that make
 //! a server or a client must be called within one.
 //!
+//! # When the connection is lost
+//!
+//! A client comes back by itself. [`connect`] waits for the first connection and fails if there is none;
+//! [`ClientBuilder::start`] does not wait. [`ReconnectConfig`] says how long to wait between attempts, and when to give
+//! up; [`Client::state`] and [`Client::changed`] say where the client stands.
+//!
+//! Calls that certainly were not run are called again on the next connection. One that may have been run ends with
+//! [`CallError::Lost`], unless it is [idempotent](Call::idempotent): then it is called again too. Calls made meanwhile wait
+//! within their deadlines, or fail at once ([`WhileDown`]). Pushes are not kept: they come back as
+//! [`Refusal::NotOpen`].
+//!
+//! ```
+//! # use std::time::Duration;
+//! use adapter_tokio::{Client, ClientState, Delay, NoHandler, ReconnectConfig, client};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let delay = Delay::Exponential { base: Duration::from_millis(200), cap: Duration::from_secs(10) };
+//! let reconnect = ReconnectConfig { delay, attempt_limit: Some(100), ..ReconnectConfig::default() };
+//! // Nobody listens there, so the call ends at its deadline, and was certainly not run.
+//! let client: Client = client(NoHandler).reconnect(reconnect).start(["127.0.0.1:9"])?;
+//! let error = client.call("echo", "hello").idempotent().timeout(Duration::from_millis(50)).await.unwrap_err();
+//! assert!(!error.may_have_run());
+//! assert!(matches!(client.state(), ClientState::Reconnecting { .. } | ClientState::Connecting { .. }));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Giving up, and ending
+//!
+//! Dropping a [`Call`] gives it up, and so does its deadline: the other end is told, and drops the handler's future.
+//! [`Handlers::run_to_end`] chooses otherwise for work that must not stop half way.
+//!
+//! [`ServerHandle::shutdown`] ends a server without losing a call: connections drain, calls in flight are answered both ways,
+//! further ones are told to go elsewhere. [`Client::drain`] and [`Peer::drain`] do so for one connection;
+//! [`Client::finish`] and [`Peer::close`] do not wait for answers.
+//!
+//! # What is urgent, and what is large
+//!
+//! Messages longer than a frame travel in fragments, and [`Call::lane`] says what goes first: a heartbeat, a `High` call or
+//! any other message waits for a few frames of a `Bulk` transfer, not for all of it. [`Config::with_max_message`] takes longer
+//! messages than the usual 1 MiB.
+//!
+//! # Limits
+//!
+//! Whatever a peer does, a connection holds no more than [`Config::max_held_bytes`](Config::max_held_bytes), by default
+//! some 100 MiB at the very worst and next to nothing when it is idle. Lower the windows and limits in [`Config`] for many
+//! connections. A peer that is silent, trickles or takes nothing is given up in time; [`Config::idle_timeout`] and
+//! [`Config::max_age`] end connections that are of no use any more.
+//!
 //! # Tests in virtual time
 //!
 //! Every clock in here is tokio's, so a paused runtime makes time pass at once when nothing else is left to do:

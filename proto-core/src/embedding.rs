@@ -277,10 +277,9 @@
 //!
 //! | when | tell it |
 //! |---|---|
-//! | no stream came about, or the handshake failed | [`failed`](Dialer::failed) |
 //! | [`Event::Open`] | [`opened`](Dialer::opened) |
-//! | a reply, a push, a call or a heartbeat has come | [`lives`](Dialer::lives), as often as you like |
-//! | [`Event::Closed`] after `Open` | [`lost`](Dialer::lost) |
+//! | [`Connection::peer_has_spoken`] | [`lives`](Dialer::lives), as often as you like |
+//! | no stream came about; [`Event::Closed`] | [`ended`](Dialer::ended) |
 //!
 //! A connection may open and end within one read, so go by the events and not by the connection's state.
 //!

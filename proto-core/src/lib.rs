@@ -19,6 +19,17 @@
 //! | `peer` | [`Peer`](peer::Peer), `Call`, `Driver` and the `Io` trait: a connection shared between tasks |
 //! | `endpoint` | `Server` and `Client`, written once over a `Runtime` trait |
 //! | `simulation` | virtual time and a virtual pipe, for tests |
+//!
+//! # What is where
+//!
+//! | module | |
+//! |---|---|
+//! | [`connection`] | one byte stream's life: calls, pushes, credit, heartbeats, drain, close |
+//! | [`client`] | when and where to dial again |
+//! | [`config`], [`error`], [`event`] | limits and times; what goes wrong; what goes in and comes out |
+//! | [`wire`] | LW/1: bytes to frames and back |
+//! | [`framing`], [`layer`] | other wire formats, and what lies below them |
+//! | [`embedding`] | a guide to event loops of your own |
 
 #![no_std]
 #![forbid(unsafe_code)]

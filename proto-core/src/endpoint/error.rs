@@ -54,6 +54,9 @@ impl fmt::Display for AddressError {
 impl core::error::Error for AddressError {}
 
 /// Why a client did not come to be.
+///
+/// An address that does not answer may do so later: [`start`](super::ClientBuilder::start) waits for it. A handshake that
+/// failed says why: other credentials, another version, or a server that speaks something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectError {

@@ -63,7 +63,17 @@ impl core::error::Error for Status {}
 
 /// Why a call has no result.
 ///
-/// [`may_have_run`](Self::may_have_run) says whether calling again could do the work twice.
+/// [`may_have_run`](Self::may_have_run) says whether calling again could do the work twice. What to do:
+///
+/// | error | do |
+/// |---|---|
+/// | `Discarded` | take replies faster, or allow more of them |
+/// | `Lost` | call again if that does no harm; a client that comes back does so by itself where it may |
+/// | `Refused` with `Full`, `NoSlot` | call less at once; `call` waits in line, `try_call` does not |
+/// | `Refused` with `Draining`, `NotOpen` | call on another connection, or on the next one |
+/// | `Refused`, any other | the call can never be made like this: see [`Refusal`] |
+/// | `Status` | it was answered: see its code and body |
+/// | `TimedOut` | wait longer, or find out what takes so long: with `NotSent`, it never left this end |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {
