@@ -46,15 +46,7 @@ impl Drop for CloseOnDrop {
 impl Client {
     /// A client that is configured before it connects.
     pub fn builder<R: Runtime + Default, H: Handler>(handler: H) -> ClientBuilder<R, H> {
-        ClientBuilder {
-            runtime: R::default(),
-            handler,
-            config: Config::default(),
-            credentials: None,
-            connect_timeout: Duration::from_secs(10),
-            reconnect: Some(ReconnectConfig::default()),
-            while_down: WhileDown::default(),
-        }
+        ClientBuilder::on(R::default(), handler)
     }
 
     /// The connection's handle. It stays the same when the client comes back on another connection.
@@ -135,6 +127,19 @@ pub struct ClientBuilder<R, H> {
 }
 
 impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
+    /// A client on this runtime.
+    pub fn on(runtime: R, handler: H) -> Self {
+        Self {
+            runtime,
+            handler,
+            config: Config::default(),
+            credentials: None,
+            connect_timeout: Duration::from_secs(10),
+            reconnect: Some(ReconnectConfig::default()),
+            while_down: WhileDown::default(),
+        }
+    }
+
     /// Limits and times of the connection. Default: [`Config::default`].
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;

@@ -20,3 +20,6 @@ pub use self::error::{AddressAction, AddressError, BindError, ConnectError};
 pub use self::registry::{Broadcast, ServerHandle};
 pub use self::runtime::{Listener, Runtime, Spawn};
 pub use self::server::{ConnectionTask, Server, ServerBuilder};
+
+#[cfg(test)]
+mod tests;
