@@ -128,20 +128,7 @@ use proto_core::endpoint::{self, Listener, Runtime, Spawn};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use proto_core;
-pub use proto_core::bytes::{self, Bytes};
-pub use proto_core::client::{BreakerConfig, Delay, GiveUp, ReconnectConfig, Redirects};
-pub use proto_core::endpoint::{
-    Address, AddressAction, AddressError, BindError, Broadcast, Client, ConnectError, ServerHandle,
-};
-pub use proto_core::peer::{
-    Call, CallError, ClientState, Clock, Handler, Handlers, NoHandler, Peer, Push, Refuse, Reply, Request,
-    Status, WhileDown, on_push, on_request,
-};
-pub use proto_core::wire::{ExtensionFields, Extensions, Hello, Lane};
-pub use proto_core::{
-    CloseCode, CloseInfo, CloseReason, Config, ConfigError, Delivery, HeartbeatConfig, Limit, Message,
-    ProgressConfig, ProtocolError, Refusal, Refused, RoundTrip, Route, StatusCode, TransportError,
-};
+pub use proto_core::prelude::*;
 
 pub use self::stream::{Sleep, Stream};
 

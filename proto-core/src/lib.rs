@@ -53,6 +53,8 @@ pub mod framing;
 pub mod layer;
 #[cfg(feature = "peer")]
 pub mod peer;
+#[cfg(feature = "endpoint")]
+pub mod prelude;
 pub mod rng;
 #[cfg(feature = "simulation")]
 pub mod simulation;

@@ -1,0 +1,114 @@
+//! smol's TCP stream and timer, as the driver wants them.
+
+use std::future::Future;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant as Time};
+
+use async_io::{Async, Timer};
+use proto_core::Instant;
+use proto_core::peer::Io;
+
+/// A TCP connection.
+#[derive(Debug)]
+pub struct Stream(Async<TcpStream>);
+
+impl Stream {
+    /// Takes over a connection that was made by other means, and sets its options.
+    ///
+    /// # Errors
+    /// If the connection has ended already.
+    pub fn new(stream: Async<TcpStream>) -> io::Result<Self> {
+        adapter_kit::configure(stream.get_ref())?;
+        Ok(Self(stream))
+    }
+
+    /// Tries until it works, fails, or has to wait for the socket to become readable.
+    fn read<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut read: impl FnMut(&TcpStream) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            match read(self.0.get_ref()) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(self.0.poll_readable(cx))?,
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl Io for Stream {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<io::Result<usize>> {
+        self.read(cx, |mut stream| {
+            adapter_kit::with_read_buffer(|buffer| {
+                let n = stream.read(buffer)?;
+                if n > 0 {
+                    sink(&mut buffer[..n]);
+                }
+                Ok(n)
+            })
+        })
+    }
+
+    fn poll_read_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Option<Poll<io::Result<usize>>> {
+        Some(self.read(cx, |mut stream| stream.read(into)))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            match self.0.get_ref().write_vectored(chunks) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(self.0.poll_writable(cx))?,
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn limit_stalls(&mut self, longest: Duration) {
+        adapter_kit::limit_stalls(self.0.get_ref(), longest);
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.0.get_ref().shutdown(Shutdown::Write) {
+            // The other end was faster.
+            Err(error) if error.kind() == ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            result => Poll::Ready(result),
+        }
+    }
+}
+
+/// A timer that is made when it is first needed, and set again only when its time changes.
+#[derive(Debug)]
+pub struct Sleep {
+    epoch: Time,
+    timer: Option<(Instant, Timer)>,
+}
+
+impl Sleep {
+    pub(crate) const fn new(epoch: Time) -> Self {
+        Self { epoch, timer: None }
+    }
+}
+
+impl proto_core::peer::Sleep for Sleep {
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let epoch = self.epoch;
+        // What lies too far ahead is clamped, and the driver asks again when it wakes early.
+        let when = || epoch + at.saturating_since(Instant::EPOCH).min(FAR_AHEAD);
+        let (armed, timer) = self.timer.get_or_insert_with(|| (at, Timer::at(when())));
+        if *armed != at {
+            timer.set_at(when());
+            *armed = at;
+        }
+        Pin::new(timer).poll(cx).map(drop)
+    }
+}
+
+/// A hundred years: more than that overflows the clocks of some systems.
+const FAR_AHEAD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
