@@ -105,7 +105,7 @@ class Receiver:
             s.take_requests.take(charge(length))
         elif kind is Kind.REPLY:
             call = s.out_calls.get(header.sequence)
-            if call is None or not call.begun or call.replied:
+            if call is None or not call.sent:
                 raise LwError(Close.UNKNOWN_CALL, "LW-4.5", f"call {header.sequence:#x}")
         else:
             if header.more:
@@ -212,7 +212,6 @@ class Receiver:
 
     def _final_reply(self, call: OutCall, status: int, body: bytes,
                      extensions: Extensions) -> None:
-        call.replied = True
         self._s.events.append(Reply(call.call_id, status, body, extensions))
         self._s.end_call(call)
 
