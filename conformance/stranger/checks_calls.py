@@ -6,7 +6,7 @@ import random
 import struct
 import time
 
-from codes import EXT, MORE, Kind, Lane, Status
+from codes import EXT, MORE, PUSH_SLOTS, Kind, Lane, Status
 from credit import ReceiveAccount, charge
 from driver import Connection
 from fields import Extensions, Hello
@@ -219,11 +219,12 @@ def grants(context: Context) -> None:
         assert welcome is not None
         requests = ReceiveAccount(welcome.request_window, welcome.max_message)
         pushes = ReceiveAccount(welcome.push_window, welcome.max_message)
+        slot = 0
         for kind, account in ((Kind.PUSH, pushes), (Kind.REQUEST, requests)) * 2:
-            slot = 0
             while not account.due():
                 body = b"x" * (welcome.max_message - slot)
-                raw.send(cut(kind, 77, body, welcome, slot))
+                raw.send(cut(kind, 77, body, welcome, slot % PUSH_SLOTS if kind is Kind.PUSH
+                             else slot))
                 account.take(charge(len(body)))
                 account.give_back(charge(len(body)))
                 slot += 1

@@ -101,6 +101,19 @@ class Raw:
                 raise AssertionError(f"{Kind(header.kind).name} in place of {kind.name}")
         raise AssertionError(f"the stream ended before {kind.name}")
 
+    def during(self, seconds: float) -> list[tuple[Header, bytes]]:
+        """All frames that come in some time, in which the stream must not end."""
+        before, self.timeout = self.timeout, seconds
+        found: list[tuple[Header, bytes]] = []
+        try:
+            for arrived in self.frames():
+                found.append(arrived)
+        except Timeout:
+            return found
+        finally:
+            self.timeout = before
+        raise AssertionError(f"the stream ended behind {len(found)} frames")
+
     def ending(self) -> tuple[list[tuple[Header, bytes]], int | None]:
         """All that comes until the end of the stream, and the code of CLOSE."""
         frames = list(self.frames())
