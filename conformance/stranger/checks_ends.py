@@ -66,6 +66,20 @@ def replies_before_close(context: Context) -> None:
         equal(peer_close(connection), 0, f"{connection.why()}, {running:#x}")
 
 
+@check("REPLYs that have begun are finished behind the peer's CLOSE", "LW-7.2, LW-6.11")
+def begun_replies(context: Context) -> None:
+    with Raw.open(context.address, Hello(max_frame=4096, heartbeat=None)) as raw:
+        for slot in range(10):
+            raw.send(request(b"x" * 60_000, slot=slot))
+        raw.read(Kind.REPLY)
+        raw.send(frame(Kind.CLOSE, code=9))
+        frames, code = raw.ending()
+        equal(code, 9, "CLOSE")
+        last = {header.sequence: header for header, _ in frames if header.kind == Kind.REPLY}
+        ensure(len(last) > 0, "not one REPLY")
+        equal([header for header in last.values() if header.more], [], "unfinished")
+
+
 @check("half-closed stream behind CLOSE", "LW-7.4")
 def half_closed(context: Context) -> None:
     with Raw.open(context.address) as raw:
@@ -192,6 +206,15 @@ def ping_flood(context: Context) -> None:
         raw.read(Kind.PONG)
         raw.send(16 * frame(Kind.PING, b"12345678"))
         equal(raw.ending()[1], int(Close.TOO_MANY_PINGS))
+
+
+@check("PINGs are not counted without HEARTBEAT from both sides", "LW-8.3, LW-8.1")
+def many_pings(context: Context) -> None:
+    with Raw.open(context.address, PLAIN) as raw:
+        for n in range(1, 501):
+            raw.send(frame(Kind.PING, n.to_bytes(8, "big")))
+        while raw.read(Kind.PONG)[1][:8] != (500).to_bytes(8, "big"):
+            pass
 
 
 @check("this side's silence ends the connection", "LW-8.2", slow=True)

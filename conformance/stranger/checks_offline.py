@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from checks_conversations import split
 from codes import ORIGIN, PREFACE, Close, Kind, Lane, Status
 from events import (CallLost, CancelRequested, Failed, Lost, Opened, PeerClosed, Push, Reply,
                     Request)
@@ -151,6 +152,20 @@ def long_blocks(_: Context) -> None:
     settle(one, two, random.Random(0))
     replies = [event.status for event in two.take_events() if isinstance(event, Reply)]
     equal(replies, [int(Status.REPLY_TOO_LARGE)])
+
+
+@check("endpoint: what has begun when CLOSE comes", "LW-7.2")
+def begun_at_close(_: Context) -> None:
+    one, two = pair(SMALL, SMALL)
+    one.call(7, bytes(18_000))
+    one.push(9, bytes(11_000))
+    one.push(9, bytes(19_000))  # for which there is no credit
+    for _step in range(4):
+        two.receive(one.output(0.0, 1), 0.0)
+    one.receive(frame(Kind.CLOSE, code=5), 0.0)
+    frames = split(one.output(0.0, 1 << 20))
+    equal([Kind(header.kind) for header, _ in frames], [Kind.PUSH, Kind.CLOSE], "frames")
+    ensure(not frames[0][0].more, "a PUSH without its end")
 
 
 @check("endpoint: who wanted the drain closes", "LW-7.10, LW-7.11")
