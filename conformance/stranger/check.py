@@ -10,8 +10,11 @@ import time
 from pathlib import Path
 
 import checks_calls  # noqa: F401 - each of these registers its checks
+import checks_conversations  # noqa: F401
+import checks_dialer  # noqa: F401
 import checks_ends  # noqa: F401
 import checks_errors  # noqa: F401
+import checks_fragments  # noqa: F401
 import checks_offline  # noqa: F401
 import checks_vectors  # noqa: F401
 from harness import Context, run_all, served

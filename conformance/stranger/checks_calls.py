@@ -6,7 +6,8 @@ import random
 import struct
 import time
 
-from codes import EXT, MORE, Kind, Lane, Status
+from codes import EXT, MORE, PUSH_SLOTS, Kind, Lane, Status
+from credit import ReceiveAccount, charge
 from driver import Connection
 from fields import Extensions, Hello
 from fragments import Cutter
@@ -67,7 +68,9 @@ def echo(context: Context) -> None:
 @check("echo of large bodies, cut in both directions", "LW-6.7, LW-6.9, LW-2.3")
 def echo_large(context: Context) -> None:
     with Connection.dial(context.address, SMALL) as connection:
-        largest = MIB - len(Extensions(route="echo").encode())
+        assert connection.endpoint.peer is not None
+        most = min(connection.endpoint.peer.max_message, SMALL.max_message)
+        largest = most - len(Extensions(route="echo").encode())
         for length in (4091, 4092, 4096, 4097, 300 << 10, largest):
             body = noise(length)
             reply = connection.call("echo", body)
@@ -162,7 +165,8 @@ def cancel_fragments(context: Context) -> None:
         block = Extensions(route="chat").encode()
         cut = frame(Kind.REQUEST, struct.pack(">I", MIB) + block, flags=EXT | MORE,
                     sequence=1 << 16)
-        for _ in range(8):  # 8 MiB of charges: they are returned
+        assert raw.welcome is not None
+        for _ in range(2 * raw.welcome.request_window // MIB):  # their charges are returned
             raw.send(cut + frame(Kind.CANCEL, sequence=1 << 16))
             header, payload = raw.read(Kind.REPLY)
             equal((header.code, payload), (int(Status.CANCELLED), b""))
@@ -200,8 +204,9 @@ def chat(context: Context) -> None:
 @check("pushes to no route are dropped", "LW-5.1")
 def lost_push(context: Context) -> None:
     with Connection.dial(context.address) as connection:
-        for _ in range(5):  # more than the window: their charges are returned
-            connection.endpoint.push("nowhere", noise(900_000))
+        assert connection.endpoint.peer is not None
+        for _ in range(connection.endpoint.peer.push_window // 900_000 + 2):
+            connection.endpoint.push("nowhere", noise(900_000))  # their charges are returned
         equal(connection.call("echo", b"x").body, b"x")
         connection.run(lambda: connection.endpoint.pushes_waiting() == 0, 5)
         shut(connection)
@@ -212,13 +217,23 @@ def grants(context: Context) -> None:
     with Raw.open(context.address) as raw:
         welcome = raw.welcome
         assert welcome is not None
-        largest = b"x" * (welcome.max_message - 64)
-        raw.send(cut(Kind.PUSH, 77, largest, welcome))  # its charge is half of the window
-        equal(next_grants(raw), (welcome.request_window, welcome.push_window + MIB))
-        body = b"x" * 900_000
-        raw.send(b"".join(cut(Kind.REQUEST, 77, body, welcome, slot) for slot in range(3)))
-        charges = 3 * (64 + len(body))
-        equal(next_grants(raw)[0], welcome.request_window + charges, "requests")
+        requests = ReceiveAccount(welcome.request_window, welcome.max_message)
+        pushes = ReceiveAccount(welcome.push_window, welcome.max_message)
+        slot = 0
+        for kind, account in ((Kind.PUSH, pushes), (Kind.REQUEST, requests)) * 2:
+            while not account.due():
+                body = b"x" * (welcome.max_message - slot)
+                raw.send(cut(kind, 77, body, welcome, slot % PUSH_SLOTS if kind is Kind.PUSH
+                             else slot))
+                account.take(charge(len(body)))
+                account.give_back(charge(len(body)))
+                slot += 1
+            while account.due():  # until it has granted as much as it must
+                granted = next_grants(raw)
+                for side, grant in zip((requests, pushes), granted):
+                    ensure(side.granted <= grant <= side.target(), f"{grant} granted")
+                    side.granted = grant
+        ensure(requests.returned > 0 < pushes.returned, "nothing was sent")
 
 
 def cut(kind: Kind, route: int, body: bytes, peer: Hello, slot: int = 0) -> bytes:
@@ -234,7 +249,7 @@ def cut(kind: Kind, route: int, body: bytes, peer: Hello, slot: int = 0) -> byte
 
 
 def next_grants(raw: Raw) -> tuple[int, int]:
-    """The grants of the next CREDIT. A sender may be earlier than LW-6.4 says; this one is not."""
+    """The grants of the next CREDIT."""
     for header, payload in raw.frames():
         if header.kind == Kind.CREDIT:
             requests, pushes = struct.unpack(">QQ", payload)
@@ -258,7 +273,9 @@ def small_windows(context: Context) -> None:
 def much(context: Context) -> None:
     with Connection.dial(context.address, Hello(heartbeat=None)) as connection:
         body = noise(500_000)
-        calls = {connection.endpoint.call("echo", body) for _ in range(34)}
+        assert connection.endpoint.peer is not None
+        count = 4 * connection.endpoint.peer.request_window // len(body)
+        calls = {connection.endpoint.call("echo", body) for _ in range(count)}
         replies: list[Reply] = connection.replies(calls, 8)
         ensure(all(reply.body == body for reply in replies), "a body differs")
         shut(connection)

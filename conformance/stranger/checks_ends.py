@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import time
 
-from codes import END, PREFACE, Close, Kind
+from codes import END, EXT, PREFACE, Close, Kind
 from driver import Connection, Timeout
 from events import Draining, PeerClosed
-from fields import Hello
+from fields import Extensions, Hello
 from harness import Context, check, ensure, equal, served
 from raw import PLAIN, Raw, request
 from wire import Header, frame
@@ -66,6 +66,20 @@ def replies_before_close(context: Context) -> None:
         equal(peer_close(connection), 0, f"{connection.why()}, {running:#x}")
 
 
+@check("REPLYs that have begun are finished behind the peer's CLOSE", "LW-7.2, LW-6.11")
+def begun_replies(context: Context) -> None:
+    with Raw.open(context.address, Hello(max_frame=4096, heartbeat=None)) as raw:
+        for slot in range(10):
+            raw.send(request(b"x" * 60_000, slot=slot))
+        raw.read(Kind.REPLY)
+        raw.send(frame(Kind.CLOSE, code=9))
+        frames, code = raw.ending()
+        equal(code, 9, "CLOSE")
+        last = {header.sequence: header for header, _ in frames if header.kind == Kind.REPLY}
+        ensure(len(last) > 0, "not one REPLY")
+        equal([header for header in last.values() if header.more], [], "unfinished")
+
+
 @check("half-closed stream behind CLOSE", "LW-7.4")
 def half_closed(context: Context) -> None:
     with Raw.open(context.address) as raw:
@@ -96,33 +110,78 @@ def drain(context: Context) -> None:
         equal(ends, [True], "the server's DRAIN")
 
 
+def kinds(frames: list[tuple[Header, bytes]]) -> list[Kind]:
+    return [Kind(header.kind) for header, _ in frames if header.kind != Kind.PING]
+
+
 @check("DRAIN with END alone, with a call running", "LW-7.9, LW-7.10, LW-7.11")
 def drain_end(context: Context) -> None:
     with Raw.open(context.address) as raw:
         raw.send(request(b"100", route="sleep") + frame(Kind.DRAIN, flags=END, code=5))
-        frames, code = raw.ending()
-        kinds = [Kind(header.kind) for header, _ in frames]
-        equal(kinds, [Kind.DRAIN, Kind.REPLY, Kind.CLOSE], "frames")
-        equal((code, frames[0][0].flags), (5, END), "code, flags")
+        frames = raw.during(0.4)  # the server waits for the CLOSE of the side that wanted this
+        equal(kinds(frames), [Kind.DRAIN, Kind.REPLY], "frames")
+        equal((frames[0][0].code, frames[0][0].flags), (5, END), "code, flags")
+        raw.send(frame(Kind.CLOSE, code=6))
+        equal(raw.ending()[1], 6, "CLOSE")
 
 
-@check("REQUESTs behind a DRAIN are served", "LW-7.10")
+@check("REQUESTs and PUSHes behind a DRAIN are served", "LW-7.10")
 def drain_then_request(context: Context) -> None:
     with Raw.open(context.address) as raw:
-        raw.send(frame(Kind.DRAIN, code=1) + request(b"x") + frame(Kind.DRAIN, flags=END, code=1))
-        frames, code = raw.ending()
-        replies = [payload for header, payload in frames if header.kind == Kind.REPLY]
-        equal((replies, code), ([b"x"], 1))
+        block = Extensions(route="chat").encode()
+        raw.send(frame(Kind.DRAIN, code=1) + request(b"x"))
+        raw.send(frame(Kind.PUSH, block + b"y", flags=EXT) + request(b"z", slot=1))
+        raw.send(frame(Kind.DRAIN, flags=END, code=1))
+        frames = raw.during(0.3)
+        for kind, wanted in ((Kind.REPLY, [b"x", b"z"]), (Kind.PUSH, [block + b"y"])):
+            equal([payload for header, payload in frames if header.kind == kind], wanted)
+        ends = [header for header, _ in frames if header.kind == Kind.DRAIN]
+        equal([(header.flags, header.code) for header in ends], [(END, 1)], "the server's END")
+        raw.send(frame(Kind.CLOSE, code=1))
+        equal(raw.ending()[1], 1, "CLOSE")
 
 
-@check("the server ends in good order on SIGTERM", "LW-7.1, LW-7.4")
+@check("the server ends in good order on SIGTERM", "LW-7.1, LW-7.4, LW-7.11")
 def sigterm(context: Context) -> None:
     with served(context.lw) as (child, address):
         with Connection.dial(address) as connection:
             connection.call("echo", b"x")
+            running = connection.endpoint.call("sleep", b"300")
+            connection.call("echo", b"x")  # so that the other has arrived
             child.send_signal(signal.SIGTERM)
+            equal(connection.replies({running}, 5)[0].status, 0, "the call in flight")
             connection.finish(5)
             equal(peer_close(connection), int(Close.GOING_AWAY), connection.why())
+            ensure(any(isinstance(event, Draining) for event in connection.events), "no DRAIN")
+        equal(child.wait(5), 0, "exit code")
+
+
+@check("the server drains until it has END and no call is in flight", "LW-7.9, LW-7.10, LW-7.11")
+def server_drains(context: Context) -> None:
+    with served(context.lw) as (child, address):
+        with Raw.open(address) as raw:
+            child.send_signal(signal.SIGTERM)
+            header, _ = raw.read(Kind.DRAIN)
+            equal(header.code, int(Close.GOING_AWAY), "DRAIN")
+            raw.send(request(b"x"))
+            equal(raw.read(Kind.REPLY)[1], b"x", "a REQUEST in front of END")
+            raw.send(request(b"300", route="sleep", slot=1))
+            raw.send(frame(Kind.DRAIN, flags=END, code=Close.GOING_AWAY))
+            equal(kinds(raw.during(0.1)), [], "a call in flight")
+            frames, code = raw.ending()
+            equal((kinds(frames), code), ([Kind.REPLY, Kind.CLOSE], int(Close.GOING_AWAY)))
+        equal(child.wait(5), 0, "exit code")
+
+
+@check("the server ends a connection without capability DRAIN", "LW-7.12")
+def server_drains_plain(context: Context) -> None:
+    with served(context.lw) as (child, address):
+        with Raw.open(address, Hello(heartbeat=None, capabilities=0)) as raw:
+            raw.send(request(b"300", route="sleep") + request(b"x", slot=1))
+            equal(raw.read(Kind.REPLY)[1], b"x")
+            child.send_signal(signal.SIGTERM)
+            frames, code = raw.ending()
+            equal((kinds(frames), code), ([Kind.REPLY, Kind.CLOSE], int(Close.GOING_AWAY)))
         equal(child.wait(5), 0, "exit code")
 
 
@@ -147,6 +206,15 @@ def ping_flood(context: Context) -> None:
         raw.read(Kind.PONG)
         raw.send(16 * frame(Kind.PING, b"12345678"))
         equal(raw.ending()[1], int(Close.TOO_MANY_PINGS))
+
+
+@check("PINGs are not counted without HEARTBEAT from both sides", "LW-8.3, LW-8.1")
+def many_pings(context: Context) -> None:
+    with Raw.open(context.address, PLAIN) as raw:
+        for n in range(1, 501):
+            raw.send(frame(Kind.PING, n.to_bytes(8, "big")))
+        while raw.read(Kind.PONG)[1][:8] != (500).to_bytes(8, "big"):
+            pass
 
 
 @check("this side's silence ends the connection", "LW-8.2", slow=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Callable
 
 from codes import (CANCEL, DRAIN, END, EXT, FRAGMENTS, IGNORABLE, MORE, ORIGIN, PREFACE, Close,
                    Kind)
@@ -13,7 +14,7 @@ from raw import PLAIN, Raw, request
 from wire import Header, frame
 
 ID = 1 << 16
-MIB = 1 << 20
+FIRST = 16 + 4 + 1  # bytes of a first fragment with one byte of its message
 BLOCK = Extensions(route="echo").encode()
 SLEEP = request(b"3s", route="sleep")
 HELLO = frame(Kind.HELLO, PLAIN.encode())
@@ -33,24 +34,42 @@ def push_first(sequence: int, total: int = 5) -> bytes:
     return first(total, b"abc", kind=Kind.PUSH, sequence=sequence)
 
 
+def largest(peer: Hello, window: int, kind: Kind) -> bytes:
+    """First fragments of the longest messages, one more of them than a window has room for."""
+    count = window // (64 + peer.max_message) + 1
+    return b"".join(first(peer.max_message, b"x", kind=kind, sequence=ID + slot)
+                    for slot in range(count))
+
+
+def too_many_requests(peer: Hello) -> bytes:
+    return largest(peer, peer.request_window, Kind.REQUEST)
+
+
+def too_many_pushes(peer: Hello) -> bytes:
+    return largest(peer, peer.push_window, Kind.PUSH)
+
+
 def without(capability: int) -> Hello:
     return Hello(heartbeat=None, capabilities=PLAIN.capabilities & ~capability)
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """Bytes behind the handshake, and the error that they are."""
+    """Bytes behind the handshake, and the error that they are.
+
+    Where they depend on what the server stated, `data` makes them from its WELCOME.
+    """
 
     name: str
     clauses: str
     error: Close
-    data: bytes
+    data: bytes | Callable[[Hello], bytes]
     hello: Hello = PLAIN
 
 
 OPEN = [
     Wrong("frame too large", "LW-2.3", Close.FRAME_TOO_LARGE,
-          Header(2**32 - 1, Kind.REQUEST, 0, ID).encode()),
+          lambda peer: Header(peer.max_frame + 1, Kind.REQUEST, 0, ID).encode()),
     Wrong("unknown kind", "LW-2.5", Close.UNKNOWN_KIND, frame(0x40)),
     Wrong("reserved kind", "LW-2.5", Close.UNKNOWN_KIND, frame(0x0C, b"x", sequence=ID)),
     Wrong("bad flags", "LW-2.6", Close.BAD_FLAGS, frame(Kind.PING, b"12345678", flags=MORE)),
@@ -62,7 +81,8 @@ OPEN = [
     Wrong("second HELLO", "LW-3.1", Close.UNEXPECTED_FRAME, HELLO),
     Wrong("WELCOME from a dialer", "LW-3.1", Close.UNEXPECTED_FRAME,
           frame(Kind.WELCOME, PLAIN.encode())),
-    Wrong("slot beyond the limit", "LW-4.1", Close.SLOT_BEYOND_LIMIT, request(slot=0xFFFF)),
+    Wrong("slot beyond the limit", "LW-4.1", Close.SLOT_BEYOND_LIMIT,
+          lambda peer: request(slot=peer.call_slots)),
     Wrong("slot in use", "LW-4.1", Close.SLOT_IN_USE, SLEEP + request(generation=2)),
     Wrong("id in use", "LW-4.1", Close.SLOT_IN_USE, SLEEP + SLEEP),
     Wrong("id in use, cut", "LW-4.1, LW-6.7", Close.SLOT_IN_USE, SLEEP + first(5, b"abc")),
@@ -73,18 +93,19 @@ OPEN = [
     Wrong("CANCEL of no REPLY", "LW-4.13", Close.BAD_FRAGMENT,
           frame(Kind.CANCEL, flags=ORIGIN, sequence=ID)),
     Wrong("request credit exceeded", "LW-6.1, LW-6.9", Close.CREDIT_EXCEEDED,
-          b"".join(first(MIB, b"x", sequence=ID + slot) for slot in range(4))),
+          too_many_requests),
     Wrong("push credit exceeded", "LW-6.1, LW-6.9", Close.CREDIT_EXCEEDED,
-          push_first(ID, MIB) + push_first(ID + 1, MIB)),
+          too_many_pushes),
     Wrong("less credit", "LW-6.2", Close.BAD_CREDIT, frame(Kind.CREDIT, struct.pack(
         ">QQ", PLAIN.request_window - 1, PLAIN.push_window))),
     Wrong("less push credit", "LW-6.2", Close.BAD_CREDIT, frame(Kind.CREDIT, struct.pack(
         ">QQ", PLAIN.request_window, 0))),
-    Wrong("message too large", "LW-6.6, LW-6.9", Close.MESSAGE_TOO_LARGE, first(MIB + 1, b"abc")),
+    Wrong("message too large", "LW-6.6, LW-6.9", Close.MESSAGE_TOO_LARGE,
+          lambda peer: first(peer.max_message + 1, b"abc")),
     Wrong("message too large before slot", "LW-2.10", Close.MESSAGE_TOO_LARGE,
-          first(MIB + 1, b"abc", sequence=ID | 0xFFFF)),
+          lambda peer: first(peer.max_message + 1, b"abc", sequence=ID | 0xFFFF)),
     Wrong("slot before credit", "LW-2.10", Close.SLOT_BEYOND_LIMIT,
-          push_first(ID, MIB) + push_first(ID + 16, MIB)),
+          lambda peer: too_many_pushes(peer)[:-FIRST] + push_first(ID + 16, peer.max_message)),
     Wrong("fragment before message length", "LW-2.10", Close.BAD_FRAGMENT,
           frame(Kind.REPLY, b"abc", flags=ORIGIN | MORE, sequence=ID)),
     Wrong("fragment without total", "LW-6.8", Close.BAD_FRAGMENT,
@@ -125,6 +146,12 @@ OPEN = [
           SLEEP + frame(Kind.DRAIN, flags=END) + request(slot=1)),
     Wrong("DRAIN behind END", "LW-7.9", Close.UNEXPECTED_FRAME,
           SLEEP + frame(Kind.DRAIN, flags=END) + frame(Kind.DRAIN)),
+    Wrong("second DRAIN without END", "LW-7.9", Close.UNEXPECTED_FRAME,
+          SLEEP + 2 * frame(Kind.DRAIN)),
+    Wrong("rest of a REQUEST behind END", "LW-7.9", Close.UNEXPECTED_FRAME,
+          first(5, b"abc") + frame(Kind.DRAIN, flags=END) + rest(b"de")),
+    Wrong("DRAIN behind END, idle", "LW-7.9, LW-7.11", Close.UNEXPECTED_FRAME,
+          2 * frame(Kind.DRAIN, flags=END)),
     Wrong("state before capabilities", "LW-2.10", Close.UNEXPECTED_FRAME,
           SLEEP + frame(Kind.DRAIN, flags=END) + request(flags=MORE)),
 ]
@@ -142,14 +169,20 @@ HANDSHAKE = [
     Wrong("empty HELLO", "LW-3.4", Close.BAD_HELLO, PREFACE + frame(Kind.HELLO)),
     Wrong("versions 2 to 9", "LW-3.6", Close.UNSUPPORTED_VERSION,
           PREFACE + frame(Kind.HELLO, Hello(versions=(2, 9)).encode())),
+    Wrong("versions 2 to 9, the rest unreadable", "LW-3.6", Close.UNSUPPORTED_VERSION,
+          PREFACE + frame(Kind.HELLO, Hello(versions=(2, 9)).encode()[:8] + b"?")),
 ]
 
 
-def expect(raw: Raw, data: bytes, error: Close) -> None:
-    raw.send(data)
+def expect(raw: Raw, wrong: Wrong) -> None:
+    if isinstance(wrong.data, bytes):
+        raw.send(wrong.data)
+    else:
+        assert raw.welcome is not None
+        raw.send(wrong.data(raw.welcome))
     frames, code = raw.ending()
     ensure(code is not None, "the stream ended without CLOSE")
-    equal(code, int(error), "code")
+    equal(code, int(wrong.error), "code")
     closes = [header for header, _ in frames if header.kind == Kind.CLOSE]
     equal(len(closes), 1, "number of CLOSEs")
 
@@ -159,10 +192,10 @@ def register(wrong: Wrong, handshake: bool) -> None:
     def run(context: Context) -> None:
         if handshake:
             with Raw(context.address) as raw:
-                expect(raw, wrong.data, wrong.error)
+                expect(raw, wrong)
         else:
             with Raw.open(context.address, wrong.hello) as raw:
-                expect(raw, wrong.data, wrong.error)
+                expect(raw, wrong)
 
 
 for entry in HANDSHAKE:
@@ -192,6 +225,13 @@ def ignored(context: Context) -> None:
                  + frame(Kind.PING, b"12345678", flags=IGNORABLE))
         _, payload = raw.read(Kind.PONG)
         equal(payload[:8], b"12345678", "payload")
+
+
+@check("no error: IGNORABLE on one fragment of two", "LW-6.7")
+def ignorable_fragment(context: Context) -> None:
+    with Raw.open(context.address) as raw:
+        raw.send(first(len(BLOCK) + 3, BLOCK, flags=EXT | IGNORABLE) + rest(b"abc"))
+        equal(raw.read(Kind.REPLY)[1], b"abc")
 
 
 @check("no error: version range, all reserved capability bits", "LW-3.2, LW-3.6")

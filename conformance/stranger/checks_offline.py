@@ -1,20 +1,16 @@
-"""The endpoint against itself without a socket, and as an acceptor for the binary's dialer."""
+"""The endpoint against itself, without a socket."""
 
 from __future__ import annotations
 
 import random
-import socket
-import subprocess
-import tempfile
-from pathlib import Path
 
-from codes import PREFACE, Close, Kind, Lane
-from driver import Connection
+from checks_conversations import split
+from codes import ORIGIN, PREFACE, Close, Kind, Lane, Status
 from events import (CallLost, CancelRequested, Failed, Lost, Opened, PeerClosed, Push, Reply,
                     Request)
-from fields import Hello
+from fields import Extensions, Hello
 from harness import Context, check, ensure, equal
-from lw1 import Endpoint, Limits, Role
+from lw1 import Endpoint, Limits, Role, UsageError
 from wire import frame
 
 SMALL = Hello(max_frame=4096, max_message=20_000, call_slots=8, request_window=30_000,
@@ -119,6 +115,83 @@ def cancel_stages(_: Context) -> None:
         equal(len(replies), 1, f"replies after {steps} steps")
 
 
+@check("endpoint: a REPLY before the whole REQUEST", "LW-4.3, LW-4.5")
+def early_reply(_: Context) -> None:
+    for cancelled in (False, True):
+        caller, callee = pair(SMALL, SMALL)
+        call = caller.call(7, bytes(18_000))
+        caller.output(0.0, 1)  # the first of its fragments
+        if cancelled:
+            caller.cancel(call)
+            caller.output(0.0)
+        caller.receive(frame(Kind.REPLY, flags=ORIGIN, sequence=call), 0.0)
+        failed = [event.error.code for event in caller.take_events() if isinstance(event, Failed)]
+        equal(failed, [] if cancelled else [Close.UNKNOWN_CALL])
+        del callee
+
+
+@check("endpoint: extension blocks longer than a frame", "LW-6.7")
+def long_blocks(_: Context) -> None:
+    roomy, tight = Hello(max_message=100_000), Hello(max_frame=4096, max_message=100_000)
+    block = Extensions(metadata=bytes(20_000))
+    one, two = pair(tight, roomy)
+    one.push(9, bytes(60_000), extensions=block)  # this side's own frames may be longer
+    settle(one, two, random.Random(0))
+    bodies = [event.body for event in two.take_events() if isinstance(event, Push)]
+    equal(bodies, [bytes(60_000)])
+    one, two = pair(roomy, tight)
+    try:
+        one.push(9, b"", extensions=block)
+    except UsageError:
+        pass
+    else:
+        raise AssertionError("sent although it cannot be cut")
+    call = two.call(7)
+    settle(one, two, random.Random(0))
+    one.reply(call, 0, b"x", extensions=block)
+    settle(one, two, random.Random(0))
+    replies = [event.status for event in two.take_events() if isinstance(event, Reply)]
+    equal(replies, [int(Status.REPLY_TOO_LARGE)])
+
+
+@check("endpoint: what has begun when CLOSE comes", "LW-7.2")
+def begun_at_close(_: Context) -> None:
+    one, two = pair(SMALL, SMALL)
+    one.call(7, bytes(18_000))
+    one.push(9, bytes(11_000))
+    one.push(9, bytes(19_000))  # for which there is no credit
+    for _step in range(4):
+        two.receive(one.output(0.0, 1), 0.0)
+    one.receive(frame(Kind.CLOSE, code=5), 0.0)
+    frames = split(one.output(0.0, 1 << 20))
+    equal([Kind(header.kind) for header, _ in frames], [Kind.PUSH, Kind.CLOSE], "frames")
+    ensure(not frames[0][0].more, "a PUSH without its end")
+
+
+@check("endpoint: who wanted the drain closes", "LW-7.10, LW-7.11")
+def who_closes(_: Context) -> None:
+    for wanted in ((True, False), (False, True), (True, True)):
+        sides = pair(Hello(), Hello())
+        calls = [side.call(7, b"x") for side in sides]
+        settle(*sides, random.Random(0))
+        for side, wants in zip(sides, wanted):
+            if wants:
+                side.drain(Close.MAX_AGE)
+        settle(*sides, random.Random(0))
+        ensure(sides[0].open and sides[1].open, "closed with calls in flight")
+        sides[1].reply(calls[0])
+        settle(*sides, random.Random(0))
+        ensure(sides[0].open and sides[1].open, "closed with a call in flight")
+        sides[0].reply(calls[1])
+        last = sides[0].output(0.0)  # the last REPLY
+        equal(sides[0].close_placed, wanted[0], "CLOSE directly behind it")
+        sides[1].receive(last, 0.0)
+        settle(*sides, random.Random(0))
+        for side in sides:
+            codes = [event.code for event in side.take_events() if isinstance(event, PeerClosed)]
+            equal(codes, [int(Close.MAX_AGE)], f"CLOSE, wanted by {wanted}")
+
+
 @check("endpoint: heartbeat on a clock of its own", "LW-8.2")
 def fake_clock(_: Context) -> None:
     one, two = pair(Hello(heartbeat=(1000, 1000)), Hello(heartbeat=(3000, 2000)))
@@ -180,55 +253,3 @@ def error_once(_: Context) -> None:
     answer = two.output(0.0)
     ensure(answer[4] == Kind.CLOSE and answer[12:16] == b"\0\0\x02\x01", "not UNKNOWN_KIND")
     equal(two.output(0.0), b"", "something behind CLOSE")
-
-
-# The binary's dialer against this acceptor.
-
-def serve_once(lw: Path, mine: Hello, route: str, lines: list[str]) -> list[str]:
-    """Lets `lw call` send lines to an endpoint that echoes them, and gives what it prints."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile() as given, \
-            tempfile.TemporaryFile() as printed:
-        given.write("".join(line + "\n" for line in lines).encode())
-        given.seek(0)
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        child = subprocess.Popen([str(lw), "call", address, route, "-"], stdin=given,
-                                 stdout=printed)
-        try:
-            with Connection.accept(listener, mine) as connection:
-                echo(connection)
-            equal(child.wait(5), 0, "exit code")
-        finally:
-            child.kill()
-            child.wait()
-        printed.seek(0)
-        return printed.read().decode().splitlines()
-
-
-def echo(connection: Connection) -> None:
-    while not connection.closed:
-        connection.step(1.0)
-        for event in connection.take(Request):
-            assert isinstance(event, Request)
-            connection.endpoint.reply(event.call_id, 0, event.body)
-    ensure(not any(isinstance(event, Failed) for event in connection.events), connection.why())
-
-
-@check("lw call: defaults", "LW-3.6, LW-4.8, LW-7.2")
-def lw_call(context: Context) -> None:
-    lines = [str(n) for n in range(2000)]
-    equal(serve_once(context.lw, Hello(), "echo", lines), lines)
-
-
-@check("lw call: small windows, four slots, small frames", "LW-4.1, LW-6.1, LW-6.7, LW-6.9")
-def lw_call_small(context: Context) -> None:
-    mine = Hello(max_frame=4096, max_message=50_000, call_slots=4, request_window=50_064,
-                 push_window=50_064)
-    lines = [str(n) + "x" * (n * 997 % 49_000) for n in range(200)]
-    equal(serve_once(context.lw, mine, "echo", lines), lines)
-
-
-@check("lw call: an acceptor without capabilities", "LW-3.9, LW-6.6, LW-7.12")
-def lw_call_plain(context: Context) -> None:
-    mine = Hello(max_frame=4096, capabilities=0, heartbeat=None)
-    lines = [str(n) + "x" * (n * 97 % 4000) for n in range(200)]
-    equal(serve_once(context.lw, mine, "echo", lines), lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from codes import LwError
+from codes import Lane, LwError
 from fields import CloseFields, Extensions, Hello
 
 Route = Union[int, str]  # a number, or the name in extension ROUTE (LW-4.8)
@@ -27,6 +27,7 @@ class Request:
     body: bytes
     extensions: Extensions
     deadline_at: float | None
+    lane: Lane
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Reply:
     status: int
     body: bytes
     extensions: Extensions = Extensions()
+    lane: Lane = Lane.NORMAL
     local: bool = False
 
 
@@ -61,6 +63,7 @@ class Push:
     route: Route
     body: bytes
     extensions: Extensions
+    lane: Lane
     charge: int
 
 

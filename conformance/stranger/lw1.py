@@ -180,14 +180,19 @@ class Endpoint:
         self._must_be_open()
         if payload is None:
             payload = struct.pack(">Q", int(self._s.now * 1_000_000) & 2**64 - 1)
-        self._s.control.append(frame(Kind.PING, payload))
+        self._s.send_control(frame(Kind.PING, payload))
 
-    def drain(self, code: int = Close.GOING_AWAY) -> None:
-        """Brings the connection to its end without losing a call (section 7.2)."""
+    def drain(self, code: int = Close.GOING_AWAY, fields: CloseFields = CloseFields()) -> None:
+        """Brings the connection to its end without losing a call (section 7.2).
+
+        `fields` are for the CLOSE. Nothing happens if the connection is draining already.
+        """
         self._must_be_open()
         s = self._s
         if s.drain_code is not None or s.soft_drain is not None:
             return
+        s.drain_wanted = True
+        s.drain_fields = fields
         if s.both_have(DRAIN):
             self._sender.start_drain(code)
         else:

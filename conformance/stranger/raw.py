@@ -1,4 +1,4 @@
-"""A dialer that sends any bytes it is told to, and takes the answer apart: for wrong peers."""
+"""A peer that sends any bytes it is told to, and takes the answer apart: for wrong peers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ def request(body: bytes = b"", *, slot: int = 0, generation: int = 1, route: str
 
 
 class Raw:
-    def __init__(self, address: tuple[str, int], timeout: float = 5.0) -> None:
-        self.socket = socket.create_connection(address, timeout)
+    def __init__(self, address: tuple[str, int] | socket.socket, timeout: float = 5.0) -> None:
+        """Dials, or takes a socket that has been accepted."""
+        if isinstance(address, socket.socket):
+            self.socket = address
+        else:
+            self.socket = socket.create_connection(address, timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.timeout = timeout
         self.welcome: Hello | None = None
@@ -43,6 +47,15 @@ class Raw:
         raw.send(PREFACE + frame(Kind.HELLO, hello.encode()))
         header, payload = raw.read(Kind.WELCOME)
         raw.welcome = accept_welcome(payload, hello.versions)
+        return raw
+
+    @staticmethod
+    def accept(listener: socket.socket, welcome: bytes) -> Raw:
+        """Accepts, waits for HELLO, and sends a WELCOME with this payload."""
+        listener.settimeout(5.0)
+        raw = Raw(listener.accept()[0])
+        raw.read(Kind.HELLO)
+        raw.send(PREFACE + frame(Kind.WELCOME, welcome))
         return raw
 
     def send(self, data: bytes) -> None:
@@ -76,7 +89,7 @@ class Raw:
     def _next(self) -> tuple[Header, bytes] | None:
         if not self._preface and len(self._received) >= len(PREFACE):
             if not self._received.startswith(PREFACE):
-                raise AssertionError("LW-2.1: the acceptor's preface is wrong")
+                raise AssertionError("LW-2.1: the peer's preface is wrong")
             self._preface = True
             self._received = self._received[len(PREFACE):]
         if not self._preface or len(self._received) < HEADER_LENGTH:
@@ -100,6 +113,26 @@ class Raw:
             if header.kind not in (Kind.PING, Kind.CREDIT):
                 raise AssertionError(f"{Kind(header.kind).name} in place of {kind.name}")
         raise AssertionError(f"the stream ended before {kind.name}")
+
+    def read_close(self) -> tuple[Header, bytes]:
+        """The next CLOSE, whatever comes before it."""
+        for header, payload in self.frames():
+            if header.kind == Kind.CLOSE:
+                return header, payload
+        raise AssertionError("the stream ended without CLOSE")
+
+    def during(self, seconds: float) -> list[tuple[Header, bytes]]:
+        """All frames that come in some time, in which the stream must not end."""
+        before, self.timeout = self.timeout, seconds
+        found: list[tuple[Header, bytes]] = []
+        try:
+            for arrived in self.frames():
+                found.append(arrived)
+        except Timeout:
+            return found
+        finally:
+            self.timeout = before
+        raise AssertionError(f"the stream ended behind {len(found)} frames")
 
     def ending(self) -> tuple[list[tuple[Header, bytes]], int | None]:
         """All that comes until the end of the stream, and the code of CLOSE."""

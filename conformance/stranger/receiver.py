@@ -5,13 +5,13 @@ from __future__ import annotations
 import struct
 
 from codes import (CANCEL, DRAIN, END, FRAGMENTS, HANDSHAKE_FRAME_LIMIT, MESSAGES, ORIGIN,
-                   PUSH_SLOTS, Close, Kind, LwError, Status)
+                   PUSH_SLOTS, Close, Kind, Lane, LwError, Status)
 from credit import charge
 from events import (CancelRequested, Draining, Opened, Pong, Push, Reply, Request)
 from fields import (CloseFields, Extensions, accept_hello, accept_welcome, decode_extensions)
 from fragments import Assembly, check_first
 from sender import Sender
-from session import InCall, OutCall, Role, Session
+from session import InCall, Role, Session
 from wire import FrameParser, Header, Verdict, check_header
 
 
@@ -105,7 +105,7 @@ class Receiver:
             s.take_requests.take(charge(length))
         elif kind is Kind.REPLY:
             call = s.out_calls.get(header.sequence)
-            if call is None or not call.begun or call.replied:
+            if call is None or not call.sent:
                 raise LwError(Close.UNKNOWN_CALL, "LW-4.5", f"call {header.sequence:#x}")
         else:
             if header.more:
@@ -186,9 +186,10 @@ class Receiver:
             extensions, message = decode_extensions(kind, message)
         route = header.code if extensions.route is None else extensions.route
         if kind is Kind.REPLY:
-            self._final_reply(self._s.out_calls[header.sequence], header.code, message, extensions)
+            reply = Reply(header.sequence, header.code, message, extensions, Lane(header.lane))
+            self._final_reply(reply)
         elif kind is Kind.PUSH:
-            self._s.events.append(Push(route, message, extensions, cost))
+            self._s.events.append(Push(route, message, extensions, Lane(header.lane), cost))
         else:
             self._request(header, route, message, extensions, at)
 
@@ -208,20 +209,18 @@ class Receiver:
             if call.deadline_at <= s.now:
                 self._sender.reply(call, Status.DEADLINE_EXPIRED)  # LW-4.11
                 return
-        s.events.append(Request(call.call_id, route, body, extensions, call.deadline_at))
+        s.events.append(Request(call.call_id, route, body, extensions, call.deadline_at,
+                                Lane(header.lane)))
 
-    def _final_reply(self, call: OutCall, status: int, body: bytes,
-                     extensions: Extensions) -> None:
-        call.replied = True
-        self._s.events.append(Reply(call.call_id, status, body, extensions))
-        self._s.end_call(call)
+    def _final_reply(self, reply: Reply) -> None:
+        self._s.events.append(reply)
+        self._s.end_call(self._s.out_calls[reply.call_id])
 
     def _cancel(self, header: Header) -> None:
         s = self._s
         if header.flags & ORIGIN:
             del s.assemblies[(Kind.REPLY, header.sequence)]
-            call = s.out_calls[header.sequence]
-            self._final_reply(call, Status.CANCELLED, b"", Extensions())
+            self._final_reply(Reply(header.sequence, Status.CANCELLED, b""))
             return
         incoming = s.in_calls.get(header.slot)
         if incoming is None or incoming.call_id != header.sequence:

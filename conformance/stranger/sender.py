@@ -54,16 +54,20 @@ class Sender:
             delay = min(int((s.now - arrived_at) * 1_000_000), U32_MAX)
             return frame(Kind.PONG, payload + struct.pack(">I", delay))
         if s.control:
-            return s.control.popleft()
+            data, placed = s.control.popleft()
+            placed()
+            return data
         if s.peer_close is None and (s.take_requests.due() or s.take_pushes.due()):
             grants = s.take_requests.settle(), s.take_pushes.settle()
             return frame(Kind.CREDIT, struct.pack(">QQ", *grants))
         return None
 
     def start_drain(self, code: int) -> None:
-        if self._s.drain_code is None:
-            self._s.drain_code = code
-        self._s.control.append(frame(Kind.DRAIN, code=code))
+        """LW-7.9. DRAIN without END is only worth a frame if REQUESTs still wait."""
+        s = self._s
+        s.drain_code = code
+        if s.outbox.has(Kind.REQUEST):
+            s.send_control(frame(Kind.DRAIN, code=code))
 
     def _drain_end(self) -> bytes | None:
         """DRAIN with END, behind the last REQUEST that was accepted (LW-7.10)."""
@@ -97,7 +101,6 @@ class Sender:
 
         def sent() -> None:
             call.sent = True
-            s.end_call(call)
 
         s.outbox.add(Outgoing(Kind.REQUEST, call.call_id, code, body, extensions, lane, length,
                               sent, deadline_at))
@@ -133,7 +136,8 @@ class Sender:
         length = block + len(body)
         if length > s.largest_to_peer():
             raise UsageError(f"LW-6.6: a message of {length} bytes is more than the peer takes")
-        if length > s.frame_limit() and block > s.frame_limit() - 4:
+        assert s.peer is not None
+        if length > s.peer.max_frame and block > s.peer.max_frame - 4:
             raise UsageError("LW-6.7: the extension block does not fit into the first fragment")
         return length
 
@@ -143,9 +147,12 @@ class Sender:
             return True
         if message.kind is Kind.REQUEST:
             return s.send_requests.fits(charge(message.length))
-        if message.length > s.frame_limit() and not s.push_slots.available():
+        if self._is_cut(message) and not s.push_slots.available():
             return False
         return s.send_pushes.fits(charge(message.length))
+
+    def _is_cut(self, message: Outgoing) -> bool:
+        return message.length > self._s.frame_limit(len(message.extensions.encode()))
 
     def _message(self) -> bytes | None:
         s = self._s
@@ -170,16 +177,16 @@ class Sender:
             flags |= ORIGIN
         elif message.kind is Kind.REQUEST:
             s.send_requests.take(charge(message.length))
-            s.out_calls[message.sequence].begun = True
             if message.deadline_at is not None:
                 left = math.ceil(max(0.0, message.deadline_at - s.now) * 1000)
                 extensions = replace(extensions, deadline_ms=min(left, U32_MAX))  # LW-4.10
         else:
             s.send_pushes.take(charge(message.length))
-            if message.length > s.frame_limit():
+            if self._is_cut(message):
                 message.sequence = s.push_slots.issue()
-        return Cutter(message.kind, flags, message.sequence, message.code, extensions.encode(),
-                      message.body, s.frame_limit())
+        block = extensions.encode()
+        return Cutter(message.kind, flags, message.sequence, message.code, block, message.body,
+                      s.frame_limit(len(block)))
 
     # Giving up
 
@@ -189,17 +196,19 @@ class Sender:
         waiting = s.outbox.find(Kind.REQUEST, call.call_id)
         if waiting is not None and not waiting.begun:
             s.outbox.remove(waiting)
-            call.sent = call.replied = True
             s.events.append(Reply(call.call_id, Status.CANCELLED, b"", local=True))
             s.end_call(call)
             return
-        if not s.peer_has(CANCEL) or s.closing is not None:
+        if call.cancelled or not s.peer_has(CANCEL) or s.closing is not None:
             return
         if waiting is not None:
             s.outbox.remove(waiting)
+
+        def placed() -> None:
             call.sent = True
-        if not call.replied:
-            s.control.append(frame(Kind.CANCEL, sequence=call.call_id))
+
+        call.cancelled = True
+        s.send_control(frame(Kind.CANCEL, sequence=call.call_id), placed)
 
     def give_up_reply(self, call: InCall) -> None:
         """LW-4.13: ends a REPLY of which fragments have been sent."""
@@ -208,8 +217,8 @@ class Sender:
         if waiting is None or not waiting.begun or not s.peer_has(CANCEL):
             return
         s.outbox.remove(waiting)
-        s.control.append(frame(Kind.CANCEL, sequence=call.call_id, flags=ORIGIN))
-        self._end_in_call(call)
+        s.send_control(frame(Kind.CANCEL, sequence=call.call_id, flags=ORIGIN),
+                       lambda: self._end_in_call(call))
 
 
 def _named(route: Route, extensions: Extensions) -> tuple[int, Extensions]:

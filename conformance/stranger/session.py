@@ -61,12 +61,11 @@ class InCall:
 
 @dataclass
 class OutCall:
-    """A call of this side. `sent` when its REQUEST has gone out completely or was given up."""
+    """A call of this side. `sent` when its whole REQUEST, or a CANCEL in it, has gone out."""
 
     call_id: int
-    begun: bool = False
     sent: bool = False
-    replied: bool = False
+    cancelled: bool = False
 
 
 class Session:
@@ -85,7 +84,7 @@ class Session:
         self.greeted = False  # WELCOME has been sent or received
         self.events: list[Event] = []
         self.outbox = Outbox()
-        self.control: deque[bytes] = deque()
+        self.control: deque[tuple[bytes, Callable[[], None]]] = deque()
         self.ping: tuple[bytes, float] | None = None
         self.assemblies: dict[tuple[int, int], Assembly] = {}
         self.in_calls: dict[int, InCall] = {}
@@ -97,6 +96,8 @@ class Session:
         self.send_requests = SendAccount(0)
         self.send_pushes = SendAccount(0)
         self.drain_code: int | None = None  # of the DRAIN sent or received first
+        self.drain_wanted = False  # by this side, which then closes (LW-7.11)
+        self.drain_fields = CloseFields()
         self.drain_received = False
         self.end_received = False
         self.end_placed = False
@@ -179,20 +180,25 @@ class Session:
         elif self.peer_close is None:
             self.lose_calls()
 
+    def send_control(self, data: bytes, placed: Callable[[], None] = lambda: None) -> None:
+        """Queues a frame that is not a message; `placed` is called when it has its place."""
+        self.control.append((data, placed))
+
     def end_call(self, call: OutCall) -> None:
-        """Frees the slot when the final REPLY has arrived and nothing of the REQUEST waits."""
-        if call.replied and call.sent:
-            del self.out_calls[call.call_id]
-            self.slots.release(call.call_id)
-            self.check_drained()
+        """The final REPLY has arrived: the slot is free (LW-4.3)."""
+        del self.out_calls[call.call_id]
+        self.slots.release(call.call_id)
+        self.check_drained()
 
     def check_drained(self) -> None:
         """LW-7.11, and LW-7.12 where DRAIN is not available."""
-        idle = not self.in_calls and not self.out_calls
-        if idle and self.end_placed and self.end_received and self.drain_code is not None:
-            self.start_close(self.drain_code)
-        elif idle and self.soft_drain is not None:
-            self.start_close(self.soft_drain)
+        if self.in_calls or self.out_calls:
+            return
+        if self.drain_wanted and self.end_placed and self.end_received:
+            assert self.drain_code is not None
+            self.start_close(self.drain_code, self.drain_fields)
+        elif self.soft_drain is not None:
+            self.start_close(self.soft_drain, self.drain_fields)
 
     def opened(self, peer: Hello) -> None:
         self.peer = peer
@@ -209,9 +215,13 @@ class Session:
             return self.peer.max_message
         return min(self.peer.max_message, self.peer.max_frame)
 
-    def frame_limit(self) -> int:
-        """The longest frame that this side sends; longer messages are cut (LW-6.7)."""
+    def frame_limit(self, block: int) -> int:
+        """The longest frame for a message with an extension block of this length.
+
+        Longer messages are cut (LW-6.7). Frames are no longer than this side's own MAX_FRAME
+        unless the peer takes no fragments, or the block does not fit into a shorter one.
+        """
         assert self.peer is not None
-        if self.peer.capabilities & FRAGMENTS:
+        if self.peer.capabilities & FRAGMENTS and block <= self.mine.max_frame - 4:
             return min(self.mine.max_frame, self.peer.max_frame)
         return self.peer.max_frame

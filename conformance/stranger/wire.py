@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Iterator, Protocol
 
-from codes import (CANCEL, COMPRESSED, END, EXT, FRAGMENTS, HEADER_LENGTH, IGNORABLE, LANE_MASK,
-                   MORE, ORIGIN, PREFACE, Close, Kind, LwError)
+from codes import (COMPRESSED, END, EXT, FRAGMENTS, HEADER_LENGTH, IGNORABLE, LANE_MASK, MORE,
+                   ORIGIN, PREFACE, Close, Kind, LwError)
 
 _HEADER = struct.Struct(">IBBHII")
 _KNOWN = frozenset(int(kind) for kind in Kind)
@@ -104,7 +104,7 @@ def check_header(header: Header, limit: int, capabilities: int) -> bool:
         raise LwError(Close.UNKNOWN_KIND, "LW-2.5", f"kind {header.kind:#04x}")
     kind = Kind(header.kind)
     rule = _RULES[kind]
-    _check_flags(kind, header.flags, rule.flags, capabilities)
+    _check_flags(kind, header.flags, rule.flags)
     _check_sequence(kind, header, rule, capabilities)
     if not rule.free_code and header.code != 0:
         raise LwError(Close.BAD_CODE, "LW-2.6", f"{kind.name} with code {header.code}")
@@ -113,9 +113,7 @@ def check_header(header: Header, limit: int, capabilities: int) -> bool:
     return True
 
 
-def _check_flags(kind: Kind, flags: int, allowed: int, capabilities: int) -> None:
-    if kind is Kind.CANCEL and not capabilities & CANCEL:
-        allowed &= ~ORIGIN  # the vectors say so: LW-4.13 binds only with that capability
+def _check_flags(kind: Kind, flags: int, allowed: int) -> None:
     if flags & COMPRESSED or flags & ~(allowed | IGNORABLE):
         raise LwError(Close.BAD_FLAGS, "LW-2.6", f"{kind.name} with flags {flags:#04x}")
     if flags & LANE_MASK == LANE_MASK:
@@ -131,9 +129,11 @@ def _check_sequence(kind: Kind, header: Header, rule: _Rule, capabilities: int) 
             raise LwError(Close.BAD_SEQUENCE, "LW-2.6", f"{kind.name} with sequence {sequence:#x}")
         return
     if rule.sequence == "push":
-        if sequence == 0 and not header.more:
+        if sequence == 0:
+            if header.more:
+                raise LwError(Close.BAD_SEQUENCE, "LW-5.1", "a cut PUSH without a push id")
             return
-        if sequence != 0 and not header.more and not capabilities & FRAGMENTS:
+        if not header.more and not capabilities & FRAGMENTS:
             raise LwError(Close.BAD_SEQUENCE, "LW-5.1", "a push id on a PUSH that is not cut")
     if sequence >> 16 == 0:
         raise LwError(Close.BAD_SEQUENCE, "LW-2.9", f"{kind.name} with generation 0")
