@@ -153,6 +153,29 @@ fn a_silent_connection_ends_by_the_idle_limit_and_a_trickle_by_the_progress_rule
     assert_eq!(slow.close_reason(), Some(&CloseReason::TimedOut(Limit::Progress)));
 }
 
+/// Who closes still takes what comes, and there is no credit that bounds it.
+#[test]
+fn reading_waits_while_closing_too() {
+    let mut connection = open(Role::Acceptor);
+    connection.close(NOW, CloseCode::GOING_AWAY, CloseInfo::default());
+    let mut fed = 0;
+    let mut tokens = Vec::new();
+    while connection.wants_read() && fed < 1000 {
+        connection.handle_input(NOW, &mut HELLO.clone());
+        if let Some(Event::Push { token, .. }) = connection.poll_event() {
+            tokens.push(token);
+        }
+        fed += 1;
+    }
+    assert!(fed < 20, "{fed} pushes were taken, and none was dealt with");
+    for token in tokens {
+        connection.release(NOW, token);
+    }
+    assert!(connection.wants_read(), "for the end of the stream");
+    connection.handle_eof(NOW);
+    assert_eq!(connection.close_reason(), Some(&CloseReason::Local(CloseCode::GOING_AWAY)));
+}
+
 proptest! {
     /// However netman's bytes are cut, the messages are the same.
     #[test]
