@@ -2,14 +2,17 @@
 
 mod common;
 
+use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use adapter_tokio::proto_core::endpoint::{ClientBuilder, Runtime, Spawn};
 use adapter_tokio::{
-    CallError, Client, ClientState, CloseCode, CloseInfo, CloseReason, Delay, Delivery, GiveUp, Handler,
-    NoHandler, ReconnectConfig, Refusal, Refuse, Server, WhileDown, client, on_request,
+    CallError, Client, ClientState, Clock, CloseCode, CloseInfo, CloseReason, Delay, Delivery, GiveUp,
+    Handler, NoHandler, ReconnectConfig, Refusal, Refuse, Server, Tokio, WhileDown, client, on_request,
 };
 use common::{echo, in_time, on_both, serve, until};
 use tokio::net::TcpListener;
@@ -213,5 +216,70 @@ fn whoever_watches_a_client_sees_it_go_and_come_back() {
         assert!(saw(|state| matches!(state, ClientState::Reconnecting { attempt: 2.., .. })), "{seen:?}");
         let last = seen.lock().unwrap().last().cloned();
         assert!(matches!(last, Some(ClientState::Stopped(_))), "{seen:?}");
+    });
+}
+
+/// A runtime on which the client is told to end in the very moment in which a stream has been opened.
+#[derive(Clone, Default)]
+struct Meddling {
+    tokio: Tokio,
+    client: Arc<Mutex<Option<Client>>>,
+}
+
+impl Runtime for Meddling {
+    type Stream = <Tokio as Runtime>::Stream;
+    type Listener = <Tokio as Runtime>::Listener;
+    type Sleep = <Tokio as Runtime>::Sleep;
+    type Resolving = <Tokio as Runtime>::Resolving;
+    type Connecting = <Tokio as Runtime>::Connecting;
+
+    fn clock(&self) -> Clock {
+        self.tokio.clock()
+    }
+
+    fn seed(&self) -> u64 {
+        self.tokio.seed()
+    }
+
+    fn sleep(&self) -> Self::Sleep {
+        self.tokio.sleep()
+    }
+
+    fn resolve(&self, address: &str) -> Self::Resolving {
+        self.tokio.resolve(address)
+    }
+
+    fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<Self::Listener> {
+        self.tokio.bind(address, backlog)
+    }
+
+    fn connect(&self, address: SocketAddr) -> Self::Connecting {
+        let (connecting, client) = (self.tokio.connect(address), self.client.clone());
+        Box::pin(async move {
+            let stream = connecting.await;
+            drop(client.lock().unwrap().take());
+            stream
+        })
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Spawn<F> for Meddling {
+    fn spawn(&self, future: F) {
+        self.tokio.spawn(future);
+    }
+}
+
+#[test]
+fn stop_is_final_in_the_moment_in_which_a_stream_is_opened() {
+    on_both(|| async {
+        let server = serve(echo()).await;
+        let runtime = Meddling::default();
+        let builder: ClientBuilder<Meddling, NoHandler> = Client::builder(NoHandler);
+        let client =
+            builder.runtime(runtime.clone()).reconnect(quick()).start([server.local_addr()]).unwrap();
+        let closed = client.closed();
+        *runtime.client.lock().unwrap() = Some(client);
+        assert_eq!(in_time(closed).await, CloseReason::Local(CloseCode::NORMAL));
+        until(|| server.connections() == 0).await;
     });
 }

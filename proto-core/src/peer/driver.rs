@@ -100,9 +100,10 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         handler: Arc<H>,
     ) -> Self {
         let shared = peer.shared();
-        let connection = Connection::new(config, Role::Dialer, shared.clock.now(), seed);
+        let now = shared.clock.now();
+        let connection = Connection::new(config, Role::Dialer, now, seed);
         io.limit_stalls(config.write_stall_timeout);
-        let old = shared.lock().renew(connection, remote);
+        let old = shared.lock().renew(now, connection, remote);
         drop(old);
         Self::with(peer.clone(), io, sleep, handler)
     }

@@ -91,7 +91,18 @@ impl State {
     }
 
     /// Puts a new connection in place of one that has ended. Gives that one, to be dropped without the lock.
-    pub(super) fn renew(&mut self, connection: Connection, remote: Option<SocketAddr>) -> Connection {
+    pub(super) fn renew(
+        &mut self,
+        now: Instant,
+        mut connection: Connection,
+        remote: Option<SocketAddr>,
+    ) -> Connection {
+        if let Some(CloseReason::Local(code)) =
+            self.standby.as_ref().and_then(|standby| standby.stopping.as_ref())
+        {
+            // Whoever wanted the end, on another thread, has told the connection that goes.
+            connection.abort(now, *code);
+        }
         self.remote = remote;
         self.attributes = Attributes::default();
         self.ending = false;
