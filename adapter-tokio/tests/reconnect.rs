@@ -283,3 +283,26 @@ fn stop_is_final_in_the_moment_in_which_a_stream_is_opened() {
         until(|| server.connections() == 0).await;
     });
 }
+
+/// A client that does not come back has one attempt, and is a client like any other meanwhile.
+#[test]
+fn a_client_that_was_started_and_does_not_come_back_connects_once() {
+    on_both(|| async {
+        let server = serve(echo()).await;
+        let start = || client(NoHandler).reconnect(None).start([server.local_addr()]).unwrap();
+        let one = start();
+        assert_eq!(one.state(), ClientState::Connecting { attempt: 1 });
+        in_time(one.opened()).await.unwrap();
+        assert_eq!(in_time(start().call("echo", "at once")).await.unwrap().body, "at once");
+        until(|| server.connections() == 1).await;
+        drop(start());
+        let finished = start();
+        assert_eq!(in_time(finished.finish()).await, CloseReason::Local(CloseCode::NORMAL));
+        until(|| server.connections() == 1).await;
+        server.stop();
+        assert_eq!(in_time(one.closed()).await, CloseReason::Peer(CloseCode::GOING_AWAY, None));
+        assert!(matches!(one.state(), ClientState::GivenUp { cause: GiveUp::TooManyAttempts(1), .. }));
+        let lost = in_time(one.call("echo", "")).await.unwrap_err();
+        assert!(matches!(lost, CallError::Lost { delivery: Delivery::NotSent, .. }), "{lost:?}");
+    });
+}
