@@ -7,15 +7,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use adapter_tokio::proto_core::endpoint::{ClientBuilder, Runtime, Spawn};
 use adapter_tokio::{
-    CallError, Client, ClientState, Clock, CloseCode, CloseInfo, CloseReason, Delay, Delivery, GiveUp,
-    Handler, NoHandler, ReconnectConfig, Refusal, Refuse, Server, Tokio, WhileDown, client, on_request,
+    CallError, Client, ClientState, Clock, CloseCode, CloseInfo, CloseReason, Config, Delay, Delivery,
+    GiveUp, Handler, NoHandler, ReconnectConfig, Refusal, Refuse, Server, Tokio, WhileDown, client,
+    on_request,
 };
-use common::{echo, in_time, on_both, serve, until};
+use common::{echo, in_time, on_both, serve, serve_with, until};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 const QUICK: Duration = Duration::from_millis(20);
@@ -304,5 +307,53 @@ fn a_client_that_was_started_and_does_not_come_back_connects_once() {
         assert!(matches!(one.state(), ClientState::GivenUp { cause: GiveUp::TooManyAttempts(1), .. }));
         let lost = in_time(one.call("echo", "")).await.unwrap_err();
         assert!(matches!(lost, CallError::Lost { delivery: Delivery::NotSent, .. }), "{lost:?}");
+    });
+}
+
+/// Who drains a client does not want it to come back: calls in line have no other connection to wait for.
+#[test]
+fn calls_in_line_are_answered_before_the_end_of_a_client_that_drains() {
+    on_both(|| async {
+        let server = serve_with(Config { call_slots: 1, ..Config::default() }, echo()).await;
+        let client = quick_client(server.local_addr()).await;
+        let mut calls: Vec<_> = (0..5u8).map(|number| Box::pin(client.call("echo", vec![number]))).collect();
+        for call in &mut calls {
+            assert!(std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await.is_pending());
+        }
+        let reason = in_time(client.drain(Duration::from_secs(30))).await;
+        assert_eq!(reason, CloseReason::Local(CloseCode::NORMAL));
+        for (number, call) in (0..5u8).zip(calls) {
+            assert_eq!(in_time(call).await.unwrap().body, [number][..]);
+        }
+    });
+}
+
+/// The server drains first, so the client is to call nobody on this connection any more, and wants no other one.
+#[test]
+fn calls_in_line_that_nobody_will_take_any_more_are_told_so() {
+    on_both(|| async {
+        let release = Arc::new(Notify::new());
+        let released = release.clone();
+        let slow = on_request(move |_, request| {
+            let released = released.clone();
+            async move {
+                released.notified().await;
+                Ok(request.body.into())
+            }
+        });
+        let server = serve_with(Config { call_slots: 1, ..Config::default() }, slow).await;
+        let client = quick_client(server.local_addr()).await;
+        let running = tokio::spawn(client.call("echo", "first"));
+        until(|| client.calls_in_flight() == 1).await;
+        let mut in_line = Box::pin(client.call("echo", "second"));
+        assert!(std::future::poll_fn(|cx| Poll::Ready(in_line.as_mut().poll(cx))).await.is_pending());
+        server.shutdown(Duration::from_secs(30));
+        until(|| client.is_draining()).await;
+        let draining = tokio::spawn(client.clone().drain(Duration::from_secs(30)));
+        let refused = in_time(in_line).await.unwrap_err();
+        assert_eq!(refused.refusal(), Some(Refusal::Draining));
+        release.notify_one();
+        assert_eq!(in_time(running).await.unwrap().unwrap().body, "first");
+        in_time(draining).await.unwrap();
     });
 }
