@@ -11,12 +11,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use adapter_tokio::proto_core::endpoint::{ClientBuilder, Runtime, Spawn};
+use adapter_tokio::proto_core::{Connection, Instant, Role};
 use adapter_tokio::{
     CallError, Client, ClientState, Clock, CloseCode, CloseInfo, CloseReason, Config, Delay, Delivery,
     GiveUp, Handler, NoHandler, ReconnectConfig, Refusal, Refuse, Server, Tokio, WhileDown, client,
     on_request,
 };
 use common::{echo, in_time, on_both, serve, serve_with, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -355,5 +357,37 @@ fn calls_in_line_that_nobody_will_take_any_more_are_told_so() {
         release.notify_one();
         assert_eq!(in_time(running).await.unwrap().unwrap().body, "first");
         in_time(draining).await.unwrap();
+    });
+}
+
+/// A connection that ends as soon as it is open was one all the same: the client comes back.
+#[test]
+fn a_first_connection_that_ends_at_once_was_one() {
+    on_both(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connecting = tokio::spawn(client(NoHandler).reconnect(quick()).connect(address));
+        // WELCOME and CLOSE come together; then an attempt fails; then there is a server.
+        let config = Config::default().share().unwrap();
+        for welcomed in [true, false] {
+            let (mut stream, _) = in_time(listener.accept()).await.unwrap();
+            let now = Instant::EPOCH;
+            let mut acceptor = Connection::new(&config, Role::Acceptor, now, 1);
+            let mut hello = [0; 4096];
+            while acceptor.poll_event().is_none() {
+                let read = in_time(stream.read(&mut hello)).await.unwrap();
+                acceptor.handle_input(now, &mut hello[..read]);
+            }
+            if welcomed {
+                acceptor.accept(now);
+            }
+            acceptor.close(now, CloseCode::GOING_AWAY, CloseInfo::default());
+            let bytes: Vec<u8> = acceptor.transmit().flatten().copied().collect();
+            in_time(stream.write_all(&bytes)).await.unwrap();
+        }
+        drop(listener);
+        serve_again(address, echo()).await;
+        let client = in_time(connecting).await.unwrap().unwrap();
+        assert_eq!(in_time(client.call("echo", "here")).await.unwrap().body, "here");
     });
 }
