@@ -44,7 +44,8 @@ impl Progress {
 }
 
 impl Connection {
-    /// Bytes came: judges the frame that they belong to, unless it is complete with them or began with them.
+    /// Bytes came: judges the frame that they belong to, unless it is complete with them or began with them. There may be
+    /// none, if a layer hands out what came before.
     pub(super) fn judge_progress(&mut self, bytes: usize, frames_before: u64) {
         let running = self.is_running();
         let within = self.inbound.is_within_a_frame()
@@ -56,7 +57,7 @@ impl Connection {
         } else if !self.timers.is_set(Timer::Progress) || self.counters.frames() != frames_before {
             liveness.progress = Progress::new(now);
             self.timers.set(Timer::Progress, now, limits.pause);
-        } else if liveness.progress.add(now, bytes, &limits) {
+        } else if bytes > 0 && liveness.progress.add(now, bytes, &limits) {
             self.fail(CloseReason::TimedOut(Limit::Progress));
         }
     }

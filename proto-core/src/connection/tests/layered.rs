@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::config::Config;
 use crate::connection::{Connection, Role};
-use crate::event::Event;
+use crate::event::{Event, Message};
 use crate::framing::{Format, Netman};
 use crate::layer::{Layer, LayerError, Layers, MakeLayer};
 use crate::time::Instant;
@@ -81,6 +81,24 @@ fn connection(role: Role) -> Connection {
 fn assert_hello(event: Option<Event>) {
     let Some(Event::Push { message, .. }) = event else { panic!("no push, but {event:?}") };
     assert_eq!(message.body, "hello");
+}
+
+/// LW-8.4: a frame whose end the layer had kept back has arrived like any other.
+#[test]
+fn a_frame_that_the_layer_completes_later_is_complete() {
+    let mut connection = connection(Role::Dialer);
+    assert_eq!(connection.poll_event(), Some(Event::Open(None)));
+    let (front, back) = HELLO.split_at(10);
+    connection.handle_input(NOW, &mut inverted(front));
+    assert!(connection.poll_timeout().is_some(), "it waits for the rest");
+    connection.push(NOW, Message::new(3, "hello")).unwrap();
+    connection.handle_input(NOW, &mut inverted(back));
+    assert_eq!(connection.poll_event(), None, "the layer has to write first");
+    let written: Vec<u8> = connection.transmit().flatten().copied().collect();
+    assert_eq!(written, inverted(&HELLO));
+    connection.advance_transmit(NOW, written.len());
+    assert_hello(connection.poll_event());
+    assert_eq!(connection.poll_timeout(), None);
 }
 
 #[test]
