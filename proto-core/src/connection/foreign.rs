@@ -11,7 +11,7 @@ use super::credit::SendAccount;
 use super::inbound::Inbound;
 use super::lanes::Waiting;
 use super::{Connection, Handshake, Limits, Role, State, Timer};
-use crate::error::{ProtocolError, Refusal};
+use crate::error::{CloseReason, ProtocolError, Refusal};
 use crate::event::{Event, Message};
 use crate::framing::{Format, FrameHeader, Framing};
 use crate::wire::{Capabilities, CloseCode, CloseInfo, Credentials, Flags, Header, Hello, Kind, Sequence};
@@ -54,8 +54,11 @@ impl Connection {
     pub(super) fn accept_foreign(&mut self) {
         let held = core::mem::replace(&mut self.inbound, Inbound::new());
         self.open(None);
-        if let Inbound::Held(mut bytes) = held {
-            self.handle_input(self.now, &mut bytes);
+        if let Inbound::Held(bytes) = held {
+            // Behind the layer, if there is one: it has had them.
+            self.take_input(self.now, bytes.len(), |connection| {
+                connection.receive(&bytes).map_err(CloseReason::Protocol)
+            });
         }
     }
 

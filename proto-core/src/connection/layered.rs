@@ -98,8 +98,10 @@ impl Connection {
     pub(super) fn advance_layer(&mut self, n: usize) {
         if let Some(layered) = &mut self.layer {
             layered.layer.advance(n);
-            if let Err(reason) = self.receive_raw(&mut []) {
-                self.fail(reason);
+            let frames = self.counters.frames();
+            match self.receive_raw(&mut []) {
+                Ok(()) => self.judge_progress(0, frames),
+                Err(reason) => self.fail(reason),
             }
             if self.layer.as_ref().is_some_and(|layered| layered.has_ended()) {
                 self.handle_eof(self.now);

@@ -379,7 +379,8 @@ impl Connection {
             State::Handshaking { .. } if self.is_foreign() => false,
             State::Open | State::Draining(_) if self.is_paused() => false,
             State::Handshaking { .. } | State::Open | State::Draining(_) => true,
-            State::Closing(closing) => !closing.eof,
+            // What is only discarded need not wait; it still brings the end of the stream.
+            State::Closing(closing) => !closing.eof && (closing.deaf || !self.is_paused()),
             State::Closed(_) => false,
         }
     }

@@ -44,7 +44,8 @@ impl Progress {
 }
 
 impl Connection {
-    /// Bytes came: judges the frame that they belong to, unless it is complete with them or began with them.
+    /// Bytes came: judges the frame that they belong to, unless it is complete with them or began with them. There may be
+    /// none, if a layer hands out what came before.
     pub(super) fn judge_progress(&mut self, bytes: usize, frames_before: u64) {
         let running = self.is_running();
         let within = self.inbound.is_within_a_frame()
@@ -56,23 +57,32 @@ impl Connection {
         } else if !self.timers.is_set(Timer::Progress) || self.counters.frames() != frames_before {
             liveness.progress = Progress::new(now);
             self.timers.set(Timer::Progress, now, limits.pause);
-        } else if liveness.progress.add(now, bytes, &limits) {
+        } else if bytes > 0 && liveness.progress.add(now, bytes, &limits) {
             self.fail(CloseReason::TimedOut(Limit::Progress));
         }
     }
 
     /// Nothing may have come for too long in the middle of a frame.
     pub(super) fn check_pause(&mut self) {
+        let paused = self.is_paused();
         let (Some(limits), Some(liveness)) = (self.config.progress, &mut self.liveness) else { return };
         let due = liveness.progress.arrived + limits.pause;
-        if due <= self.now && self.now.saturating_since(due) < limits.window {
+        // Who looks so late was not running, and who does not read knows as little of what the peer did meanwhile.
+        let excused = self.now.saturating_since(due) >= limits.window || paused;
+        if due <= self.now && !excused {
             return self.fail(CloseReason::TimedOut(Limit::Progress));
         }
         if due <= self.now {
-            // Who looks so late was not running, and cannot say what the peer did meanwhile.
             liveness.progress.arrived = self.now;
         }
         self.timers.set(Timer::Progress, liveness.progress.arrived, limits.pause);
+    }
+
+    /// Reading goes on that had to wait: what did not come meanwhile is not held against the peer.
+    pub(super) fn forgive_pause(&mut self) {
+        if let Some(liveness) = &mut self.liveness {
+            liveness.progress.arrived = self.now;
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod handshake;
 mod handshake_faults;
 mod hostile;
 mod lanes;
+mod layered;
 mod life;
 mod liveness;
 mod progress;

@@ -221,7 +221,8 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
                     continue;
                 }
             };
-            let (client, peer) = prepared.client();
+            // One that does not come back is what its connection is.
+            let (client, peer) = prepared.client(prepared.reconnect.as_ref().map(|_| prepared.while_down));
             let dialer = prepared.dialer().beginning_with(number);
             plan.runtime.spawn(ClientTask::on(plan.clone(), peer, dialer, stream, remote));
             match client.opened().await {
@@ -250,7 +251,8 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
         if prepared.plan.addresses.is_empty() {
             return Err(ConnectError::NoAddress);
         }
-        let (client, peer) = prepared.client();
+        // It has no connection yet, even if it does not come back.
+        let (client, peer) = prepared.client(Some(prepared.while_down));
         let plan = prepared.plan.clone();
         let task = ClientTask::new(plan, peer, prepared.dialer());
         prepared.plan.runtime.spawn(task);
@@ -279,8 +281,7 @@ struct Prepared<R, H> {
 }
 
 impl<R: Runtime, H: Handler> Prepared<R, H> {
-    fn client(&self) -> (Client, Peer) {
-        let standby = self.reconnect.as_ref().map(|_| self.while_down);
+    fn client(&self, standby: Option<WhileDown>) -> (Client, Peer) {
         let peer = Peer::client(self.plan.runtime.clock(), &self.plan.config, standby);
         (Client(Arc::new(CloseOnDrop(peer.clone()))), peer)
     }

@@ -212,10 +212,12 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
         let now = self.peer.now();
         self.last = reason.clone();
         if opened {
+            // It may have been open for less than a turn.
+            self.once = false;
             self.dialer.opened(now);
         }
         self.dialer.ended(now, reason);
-        if self.once && !opened {
+        if self.once {
             self.dialer.stop(now);
             while self.dialer.poll_action().is_some() {}
         }

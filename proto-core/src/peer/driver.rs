@@ -100,9 +100,10 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         handler: Arc<H>,
     ) -> Self {
         let shared = peer.shared();
-        let connection = Connection::new(config, Role::Dialer, shared.clock.now(), seed);
+        let now = shared.clock.now();
+        let connection = Connection::new(config, Role::Dialer, now, seed);
         io.limit_stalls(config.write_stall_timeout);
-        let old = shared.lock().renew(connection, remote);
+        let old = shared.lock().renew(now, connection, remote);
         drop(old);
         Self::with(peer.clone(), io, sleep, handler)
     }
@@ -269,6 +270,12 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         }
     }
 
+    /// Whether the time has come for something.
+    fn is_due(&self) -> bool {
+        let now = self.now();
+        self.peer.shared().lock().next_deadline().is_some_and(|at| at <= now)
+    }
+
     /// Goes to rest if there is nothing to do, and says so.
     fn park(&mut self, cx: &Context<'_>) -> bool {
         let mut retired = None;
@@ -342,11 +349,11 @@ impl<I: Io, S: Sleep, H: Handler> Future for Driver<I, S, H> {
             this.sort(now);
             moved |= this.serve(cx);
             moved |= this.link.write(this.peer.shared(), cx);
-            if looked && this.link.is_read_blocked() {
-                moved |= this.tick(cx);
-            }
             if this.time_is_up {
                 break;
+            }
+            if looked && this.link.is_read_blocked() {
+                moved |= this.tick(cx);
             }
             if !moved {
                 if let Some(reason) = this.ended() {
@@ -356,6 +363,10 @@ impl<I: Io, S: Sleep, H: Handler> Future for Driver<I, S, H> {
                     return Poll::Pending;
                 }
             }
+        }
+        if this.is_due() {
+            // The peer may have spoken while handlers were at work, and must not be taken for silent.
+            this.link.read(this.peer.shared(), cx);
         }
         this.tick(cx);
         cx.waker().wake_by_ref();

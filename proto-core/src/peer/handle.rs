@@ -133,7 +133,7 @@ impl Peer {
 
     /// Closes: what was accepted is sent, then both sides part. Returns at once; [`closed`](Self::closed) waits.
     pub fn close(&self, code: CloseCode, info: CloseInfo) {
-        self.0.with(|state, now, _| state.stop(code, |connection| connection.close(now, code, info)));
+        self.0.with(|state, now, _| state.stop(now, code, |connection| connection.close(now, code, info)));
     }
 
     /// Brings the connection to its end without losing a call: no further ones are accepted, on both sides, those in flight are
@@ -142,7 +142,11 @@ impl Peer {
     /// Pushes are still accepted meanwhile.
     pub fn drain(&self, code: CloseCode, info: CloseInfo, within: Duration) {
         self.0.with(|state, now, wakers| {
-            state.stop(code, |connection| connection.drain(now, code, info, within));
+            state.stop(now, code, |connection| connection.drain(now, code, info, within));
+            if state.connection.is_draining() {
+                // If the peer drains it too, it may take nobody from the line any more, and then they are told.
+                state.admit_queue(now, wakers);
+            }
             // No event says so to the side that begins it.
             wakers.extend(state.watchers.take_all());
         });
@@ -150,7 +154,7 @@ impl Peer {
 
     /// Ends the connection at once; what was waiting is lost.
     pub fn abort(&self, code: CloseCode) {
-        self.0.with(|state, now, _| state.stop(code, |connection| connection.abort(now, code)));
+        self.0.with(|state, now, _| state.stop(now, code, |connection| connection.abort(now, code)));
     }
 
     /// Waits until the connection has ended, and says why. Of a client that comes back: until it does so no more.

@@ -91,7 +91,18 @@ impl State {
     }
 
     /// Puts a new connection in place of one that has ended. Gives that one, to be dropped without the lock.
-    pub(super) fn renew(&mut self, connection: Connection, remote: Option<SocketAddr>) -> Connection {
+    pub(super) fn renew(
+        &mut self,
+        now: Instant,
+        mut connection: Connection,
+        remote: Option<SocketAddr>,
+    ) -> Connection {
+        if let Some(CloseReason::Local(code)) =
+            self.standby.as_ref().and_then(|standby| standby.stopping.as_ref())
+        {
+            // Whoever wanted the end, on another thread, has told the connection that goes.
+            connection.abort(now, *code);
+        }
         self.remote = remote;
         self.attributes = Attributes::default();
         self.ending = false;
@@ -125,10 +136,12 @@ impl State {
     }
 
     /// The application wants the end, by this means. A client does not come back after it.
-    pub(super) fn stop(&mut self, code: CloseCode, end: impl FnOnce(&mut Connection)) {
+    pub(super) fn stop(&mut self, now: Instant, code: CloseCode, end: impl FnOnce(&mut Connection)) {
         if let Some(standby) = &mut self.standby {
             standby.stopping.get_or_insert(CloseReason::Local(code));
         }
+        // Who waits in line has no other connection to wait for now.
+        self.tell_connection(now);
         end(&mut self.connection);
     }
 
@@ -207,11 +220,12 @@ impl State {
     /// knows, so a drain must not lose it.
     fn tell_connection(&mut self, now: Instant) {
         self.count_replies();
-        self.connection.hold_calls(now, self.callers.is_line() && self.standby.is_none());
+        let elsewhere = self.standby.as_ref().is_some_and(|standby| standby.has_hope());
+        self.connection.hold_calls(now, self.callers.is_line() && !elsewhere);
     }
 
     /// Lets callers in, first in line first, as long as the connection accepts their calls.
-    fn admit_queue(&mut self, now: Instant, wakers: &mut Wakers) {
+    pub(super) fn admit_queue(&mut self, now: Instant, wakers: &mut Wakers) {
         if self.is_down() {
             return;
         }

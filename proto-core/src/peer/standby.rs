@@ -106,7 +106,8 @@ impl Standby {
 /// What keeps a client connected uses its handle so.
 #[cfg(feature = "endpoint")]
 impl Peer {
-    /// The handle of a client that has no connection yet, and comes back by itself if `standby` says what waits meanwhile.
+    /// The handle of a client that has no connection yet. `standby` says what waits while it has none; without it, its first
+    /// connection is all there is.
     pub(crate) fn client(clock: Clock, config: &SharedConfig, standby: Option<WhileDown>) -> Self {
         let mut connection = Connection::new(config, Role::Dialer, clock.now(), 0);
         connection.abort(clock.now(), CloseCode::NORMAL);

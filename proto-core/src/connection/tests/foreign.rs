@@ -153,6 +153,67 @@ fn a_silent_connection_ends_by_the_idle_limit_and_a_trickle_by_the_progress_rule
     assert_eq!(slow.close_reason(), Some(&CloseReason::TimedOut(Limit::Progress)));
 }
 
+/// Who closes still takes what comes, and there is no credit that bounds it.
+#[test]
+fn reading_waits_while_closing_too() {
+    let mut connection = open(Role::Acceptor);
+    connection.close(NOW, CloseCode::GOING_AWAY, CloseInfo::default());
+    let mut fed = 0;
+    let mut tokens = Vec::new();
+    while connection.wants_read() && fed < 1000 {
+        connection.handle_input(NOW, &mut HELLO.clone());
+        if let Some(Event::Push { token, .. }) = connection.poll_event() {
+            tokens.push(token);
+        }
+        fed += 1;
+    }
+    assert!(fed < 20, "{fed} pushes were taken, and none was dealt with");
+    for token in tokens {
+        connection.release(NOW, token);
+    }
+    assert!(connection.wants_read(), "for the end of the stream");
+    connection.handle_eof(NOW);
+    assert_eq!(connection.close_reason(), Some(&CloseReason::Local(CloseCode::GOING_AWAY)));
+}
+
+/// A frame does not go on while nobody reads it, which is no fault of the peer.
+#[test]
+fn a_frame_that_nobody_reads_is_not_slow() {
+    let mut connection = open(Role::Acceptor);
+    let mut most_of_two = [&[232, 3, 0, 0, 1, 0, 0, 0][..], &[7; 1000]].concat().repeat(2);
+    let rest = most_of_two.split_off(1500);
+    connection.handle_input(NOW, &mut most_of_two);
+    assert!(!connection.wants_read());
+    let Some(Event::Push { token, .. }) = connection.poll_event() else { panic!("a push") };
+    let mut now = NOW;
+    for _ in 0..10 {
+        now += Duration::from_secs(30);
+        connection.handle_timeout(now);
+        assert_eq!(connection.close_reason(), None);
+        assert!(connection.poll_timeout().is_none_or(|deadline| deadline.at > now));
+    }
+    connection.release(now, token);
+    assert!(connection.wants_read());
+    connection.handle_timeout(now + Duration::from_secs(29));
+    connection.handle_input(now, &mut rest.clone());
+    assert!(matches!(connection.poll_event(), Some(Event::Push { .. })));
+
+    // The peer has as long as ever from when it is read again.
+    let mut silent = open(Role::Acceptor);
+    silent.handle_input(NOW, &mut most_of_two.clone());
+    let Some(Event::Push { token, .. }) = silent.poll_event() else { panic!("a push") };
+    let later = NOW + Duration::from_secs(45);
+    for time in [30, 45] {
+        silent.handle_timeout(NOW + Duration::from_secs(time));
+    }
+    silent.release(later, token);
+    for _ in 0..2 {
+        let Some(deadline) = silent.poll_timeout() else { panic!("it waits for the rest") };
+        silent.handle_timeout(deadline.at);
+    }
+    assert_eq!(silent.close_reason(), Some(&CloseReason::TimedOut(Limit::Progress)));
+}
+
 proptest! {
     /// However netman's bytes are cut, the messages are the same.
     #[test]

@@ -1,6 +1,7 @@
 //! The driver's timer: it is never later than the next thing that is due, and is set as rarely as that allows.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::pin::Pin;
 use core::task::Poll;
@@ -8,10 +9,10 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{NoHandler, Rig, poll};
+use super::{Count, NoHandler, Rig, Time, poll};
 use crate::config::HeartbeatConfig;
 use crate::error::CloseReason;
-use crate::peer::{Call, CallError};
+use crate::peer::{Call, CallError, on_push};
 use crate::{Config, Instant, Limit, Message};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -178,4 +179,30 @@ proptest! {
             prop_assert!(rig.peer().is_open(), "{:?}", rig.peer().close_reason());
         }
     }
+}
+
+/// A peer whose words lie unread is not silent, however long handlers work without a pause.
+#[test]
+fn handlers_that_take_their_time_do_not_make_the_peer_silent() {
+    let (time, run) = (Time::default(), Arc::new(Count::default()));
+    let (works, runs) = (time.clone(), run.clone());
+    let handler = on_push(move |_, _| {
+        runs.add();
+        works.pass(SECOND);
+        async {}
+    });
+    let mut rig = Rig::open_at(time, handler);
+    for _ in 0..100 {
+        rig.far.push(rig.time.now(), Message::new(1, "")).unwrap();
+    }
+    // All of them come in one read.
+    rig.exchange();
+    while run.so_far() < 100 {
+        assert!(rig.drive().is_pending(), "given up after {} of 100", run.so_far());
+        let now = rig.time.now();
+        rig.far.handle_timeout(now);
+        rig.exchange();
+    }
+    assert!(rig.turn().is_pending());
+    assert_eq!(rig.peer().close_reason(), None);
 }
