@@ -104,7 +104,7 @@ fn service(world: &World, runs: &Runs) -> impl Handler<Request: Send, Push: Send
 struct Rig {
     world: World,
     runs: Runs,
-    server: Mutex<Vec<crate::peer::Peer>>,
+    server: Vec<crate::peer::Peer>,
     client: Client,
     calls: Vec<Option<Pin<Box<Call>>>>,
     results: BTreeMap<u32, Result<Reply, CallError>>,
@@ -124,7 +124,7 @@ impl Rig {
         Self {
             world,
             runs: Runs::default(),
-            server: Mutex::default(),
+            server: Vec::new(),
             client,
             calls: Vec::new(),
             results: BTreeMap::new(),
@@ -150,7 +150,7 @@ impl Rig {
                     world.sleep(),
                     handler,
                 );
-                server.lock().unwrap().push(driver.peer().clone());
+                server.push(driver.peer().clone());
                 world.spawn(async move { drop(driver.await) });
             }
             for (number, call) in (0..).zip(calls.iter_mut()) {
@@ -196,7 +196,7 @@ impl Rig {
                 }
             }
             Step::Drain => {
-                for peer in self.server.lock().unwrap().drain(..) {
+                for peer in self.server.drain(..) {
                     peer.drain(CloseCode::GOING_AWAY, CloseInfo::default(), 20 * MILLI);
                 }
             }

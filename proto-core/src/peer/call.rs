@@ -12,7 +12,7 @@ use core::time::Duration;
 use super::callers::{CallerKey, Queued};
 use super::error::CallError;
 use super::handle::Peer;
-use super::handler::Reply;
+use super::messages::Reply;
 use super::shared::{CallResult, Shared, Wakers};
 use crate::error::{Refusal, Refused};
 use crate::event::{Message, Timeout};

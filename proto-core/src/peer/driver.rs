@@ -17,9 +17,10 @@ use std::panic::catch_unwind;
 
 use super::clock::Clock;
 use super::handle::Peer;
-use super::handler::{Handler, Push, Refuse, Request};
+use super::handler::Handler;
 use super::io::{Io, Sleep};
 use super::link::Link;
+use super::messages::{Push, Refuse, Request};
 use super::shared::Wakers;
 use super::work::{Done, Work};
 use crate::config::SharedConfig;

@@ -19,6 +19,7 @@ mod handle;
 mod handler;
 mod io;
 mod link;
+mod messages;
 mod shared;
 mod standby;
 mod watch;
@@ -32,10 +33,10 @@ pub use self::handle::Peer;
 #[cfg(feature = "endpoint")]
 pub(crate) use self::handle::message;
 pub use self::handler::{
-    Handler, Handlers, NoHandler, OnClose, OnOpen, OnPush, OnRequest, Push, Refuse, Reply, Request, on_push,
-    on_request,
+    Handler, Handlers, NoHandler, OnClose, OnOpen, OnPush, OnRequest, on_push, on_request,
 };
 pub use self::io::{Io, Sleep};
+pub use self::messages::{Push, Refuse, Reply, Request};
 pub use self::standby::{ClientState, WhileDown};
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::attributes::Attributes;
 use super::callers::{Callers, Queued};
 use super::clock::Clock;
 use super::error::{CallError, Status};
-use super::handler::Reply;
+use super::messages::Reply;
 use super::standby::{ClientState, Standby, WhileDown};
 use super::watch::Watchers;
 use crate::connection::Connection;

@@ -14,7 +14,8 @@ use std::panic::catch_unwind;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::error::Status;
-use super::handler::{Handler, Refuse, Reply};
+use super::handler::Handler;
+use super::messages::{Refuse, Reply};
 use crate::event::{PushToken, RequestId};
 use crate::wire::{CloseCode, Sequence, StatusCode};
 

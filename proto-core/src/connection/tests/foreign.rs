@@ -181,7 +181,7 @@ fn reading_waits_while_closing_too() {
 fn a_frame_that_nobody_reads_is_not_slow() {
     let mut connection = open(Role::Acceptor);
     let mut most_of_two = [&[232, 3, 0, 0, 1, 0, 0, 0][..], &[7; 1000]].concat().repeat(2);
-    let rest = most_of_two.split_off(1500);
+    let mut rest = most_of_two.split_off(1500);
     connection.handle_input(NOW, &mut most_of_two);
     assert!(!connection.wants_read());
     let Some(Event::Push { token, .. }) = connection.poll_event() else { panic!("a push") };
@@ -195,7 +195,7 @@ fn a_frame_that_nobody_reads_is_not_slow() {
     connection.release(now, token);
     assert!(connection.wants_read());
     connection.handle_timeout(now + Duration::from_secs(29));
-    connection.handle_input(now, &mut rest.clone());
+    connection.handle_input(now, &mut rest);
     assert!(matches!(connection.poll_event(), Some(Event::Push { .. })));
 
     // The peer has as long as ever from when it is read again.
