@@ -14,7 +14,7 @@ use adapter_tokio::proto_core::endpoint::{ClientBuilder, Runtime, Spawn};
 use adapter_tokio::proto_core::{Connection, Instant, Role};
 use adapter_tokio::{
     CallError, Client, ClientState, Clock, CloseCode, CloseInfo, CloseReason, Config, Delay, Delivery,
-    GiveUp, Handler, NoHandler, ReconnectConfig, Refusal, Refuse, Server, Tokio, WhileDown, client,
+    GiveUp, Handler, NoHandler, Peer, ReconnectConfig, Refusal, Refuse, Server, Tokio, WhileDown, client,
     on_request,
 };
 use common::{echo, in_time, on_both, serve, serve_with, until};
@@ -388,5 +388,36 @@ fn a_first_connection_that_ends_at_once_was_one() {
         serve_again(address, echo()).await;
         let client = in_time(connecting).await.unwrap().unwrap();
         assert_eq!(in_time(client.call("echo", "here")).await.unwrap().body, "here");
+    });
+}
+
+/// What an application may keep with a connection, and what looks at that connection when it is dropped.
+struct Session(Peer);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.0.is_open();
+    }
+}
+
+/// Nothing is kept with a connection that does not exist, so nothing is left behind or dropped under a lock.
+#[test]
+fn attributes_are_not_kept_while_there_is_no_connection() {
+    on_both(|| async {
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = nobody.local_addr().unwrap();
+        drop(nobody);
+        let client = client(NoHandler).reconnect(quick()).start([address]).unwrap();
+        let keep = || client.set_attribute(Session(client.peer().clone()));
+        keep();
+        assert!(client.attribute::<Session>().is_none());
+        let server = serve_again(address, echo()).await;
+        in_time(client.opened()).await.unwrap();
+        keep();
+        assert!(client.attribute::<Session>().is_some());
+        server.abort();
+        until(|| client.attribute::<Session>().is_none()).await;
+        keep();
+        assert!(client.attribute::<Session>().is_none());
     });
 }

@@ -113,7 +113,11 @@ impl Peer {
         connection.abort(clock.now(), CloseCode::NORMAL);
         while connection.poll_event().is_some() {}
         let peer = Self::new(0, None, clock, connection);
-        peer.shared().lock().standby = standby.map(|policy| Box::new(Standby::new(policy)));
+        let mut state = peer.shared().lock();
+        state.standby = standby.map(|policy| Box::new(Standby::new(policy)));
+        // There is nothing yet to keep them with.
+        state.attributes.end();
+        drop(state);
         peer
     }
 
