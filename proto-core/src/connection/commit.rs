@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::calls::{Answered, next_generation};
 use super::close::Closing;
-use super::lanes::{Lanes, Piece, Place, Rest, Waiting};
+use super::lanes::{Lanes, Place};
+use super::waiting::{Piece, Rest, Waiting};
 use super::{Connection, State, Timer, micros_since};
 use crate::error::Delivery;
 use crate::event::{CallId, Event, Outcome};

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::close::Closing;
 use super::credit::SendAccount;
 use super::inbound::Inbound;
-use super::lanes::Waiting;
+use super::waiting::Waiting;
 use super::{Connection, Handshake, Limits, Role, State, Timer};
 use crate::error::{CloseReason, ProtocolError, Refusal};
 use crate::event::{Event, Message};

@@ -11,7 +11,8 @@
 //! | `receive`, `inbound`, `partial` | bytes to frames, fragments to messages |
 //! | `admit`, `frames` | what a header may bring, what a whole frame does |
 //! | `calls`, `requests`, `credit` | the two tables and the accounts |
-//! | `lanes`, `commit`, `outbox` | what waits, how it gets its order, bytes in their order |
+//! | `lanes`, `waiting`, `commit`, `outbox` | what waits, how it gets its order, bytes in their order |
+//! | `outputs` | what a connection says when asked |
 //! | `drain`, `close` | the ways to the end |
 //! | `foreign` | what is different in another wire format |
 //! | `layered` | a byte layer between the transport and all of this |
@@ -36,6 +37,7 @@ mod lanes;
 mod layered;
 mod liveness;
 mod outbox;
+mod outputs;
 mod partial;
 mod progress;
 mod queue;
@@ -43,6 +45,7 @@ mod receive;
 mod requests;
 mod timers;
 mod transport;
+mod waiting;
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -64,8 +67,7 @@ use crate::error::CloseReason;
 use crate::event::Event;
 use crate::time::Instant;
 use crate::wire::{
-    Capabilities, CloseCode, CloseInfo, Credentials, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck,
-    StatusCode, charge,
+    Capabilities, CloseCode, CloseInfo, Credentials, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, charge,
 };
 
 pub use self::counters::Counters;
@@ -318,163 +320,6 @@ impl Connection {
 
     const fn is_waiting_for_decision(&self) -> bool {
         matches!(self.state, State::Handshaking { stage: Handshake::Decision, .. })
-    }
-}
-
-/// Outputs. None of them waits, and asking twice gives the same answer.
-impl Connection {
-    /// The bytes to write now, in order. They do not change until [`advance_transmit`](Self::advance_transmit) takes
-    /// them away; further ones may be added behind them.
-    pub fn transmit(&self) -> Chunks<'_> {
-        match &self.layer {
-            Some(layered) => Chunks::of(layered.output()),
-            None => self.outbox.chunks(),
-        }
-    }
-
-    /// How many bytes [`transmit`](Self::transmit) lends.
-    pub fn transmit_len(&self) -> usize {
-        self.layer.as_ref().map_or_else(|| self.outbox.pending(), |layered| layered.output().len())
-    }
-
-    /// What happened next, if anything did.
-    ///
-    /// Requests whose deadline has passed or whose caller has given them up while they waited here are answered and not
-    /// handed out.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        loop {
-            match self.events.pop()? {
-                Event::Request { id, deadline: Some(at), .. } if at <= self.now => {
-                    self.expire(self.now, id);
-                }
-                Event::Request { id, .. } if !self.requests.run(id.sequence()) => {
-                    self.answer_unrun(id, StatusCode::CANCELLED);
-                }
-                Event::Cancelled(id) if !self.requests.is_running(id) => {}
-                event => return Some(event),
-            }
-        }
-    }
-
-    /// Whether [`poll_event`](Self::poll_event) has something to say.
-    pub fn has_events(&self) -> bool {
-        !self.events.is_empty()
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout), and what for.
-    ///
-    /// It may change with every call of a `&mut self` method. Reading it is cheap.
-    pub fn poll_timeout(&self) -> Option<Deadline> {
-        let call = self.calls.next_deadline().map(|at| Deadline { at, timer: Timer::Call });
-        let heartbeat = self.next_heartbeat().map(|at| Deadline { at, timer: Timer::Heartbeat });
-        self.timers.next().into_iter().chain(call).chain(heartbeat).min_by_key(|deadline| deadline.at)
-    }
-
-    /// Whether to go on reading: until the stream or the connection has ended.
-    ///
-    /// With a [foreign format](crate::framing) also not while the application decides, or has too much to do.
-    pub fn wants_read(&self) -> bool {
-        match &self.state {
-            _ if self.layer.as_ref().is_some_and(|layered| layered.has_ended()) => false,
-            State::Handshaking { .. } if self.is_foreign() => false,
-            State::Open | State::Draining(_) if self.is_paused() => false,
-            State::Handshaking { .. } | State::Open | State::Draining(_) => true,
-            // What is only discarded need not wait; it still brings the end of the stream.
-            State::Closing(closing) => !closing.eof && (closing.deaf || !self.is_paused()),
-            State::Closed(_) => false,
-        }
-    }
-
-    /// Whether all has been written that ever will be, so that writing should be shut down (LW-7.4).
-    pub fn wants_shutdown(&self) -> bool {
-        match &self.state {
-            State::Handshaking { .. } | State::Open | State::Draining(_) => false,
-            State::Closing(closing) => closing.committed && self.unsent() == 0,
-            State::Closed(_) => true,
-        }
-    }
-
-    /// Whether the handshake is over and nothing has begun to end: calls and pushes are accepted.
-    pub const fn is_open(&self) -> bool {
-        matches!(self.state, State::Open)
-    }
-
-    /// Whether messages go both ways.
-    pub(crate) const fn is_running(&self) -> bool {
-        matches!(self.state, State::Open | State::Draining(_))
-    }
-
-    /// Whether the connection has ended. Events may still wait, [`Event::Closed`] as the last one.
-    pub const fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed(_))
-    }
-
-    /// Why the connection ended, or is ending; `None` while it is not.
-    pub fn close_reason(&self) -> Option<&CloseReason> {
-        match &self.state {
-            State::Handshaking { .. } | State::Open | State::Draining(_) => None,
-            State::Closing(closing) => Some(&closing.reason),
-            State::Closed(reason) => Some(reason),
-        }
-    }
-
-    /// Whether the peer has sent a frame behind its part of the handshake: then somebody is there, and not only something
-    /// that takes connections. It is what [`Dialer::lives`](crate::client::Dialer::lives) wants to know.
-    pub fn peer_has_spoken(&self) -> bool {
-        self.counters.frames_received > u64::from(!self.is_foreign())
-    }
-
-    /// How long the way to the peer and back takes, as far as it has been measured: by the PINGs of heartbeats, and by those
-    /// of [`ping`](Self::ping).
-    pub fn round_trip(&self) -> RoundTrip {
-        self.liveness.as_ref().map_or_else(RoundTrip::default, |liveness| liveness.round_trip)
-    }
-
-    /// Calls of this side whose slot is taken, those included that their caller gave up.
-    pub fn calls_in_flight(&self) -> usize {
-        self.calls.in_flight()
-    }
-
-    /// Requests of the peer that want a reply or whose reply has not been committed.
-    pub fn requests_in_flight(&self) -> usize {
-        self.requests.open()
-    }
-
-    /// What this connection was made with.
-    pub const fn config(&self) -> &SharedConfig {
-        &self.config
-    }
-
-    /// What has been counted since the start.
-    pub const fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    /// Bytes that this connection holds in memory beside itself: partial frames, waiting messages, committed bytes,
-    /// events that nobody has polled, tables. Bodies that were handed in count as long as they wait.
-    ///
-    /// Never more than [`Config::max_held_bytes`](crate::Config::max_held_bytes).
-    pub fn held_bytes(&self) -> usize {
-        let state = match &self.state {
-            State::Handshaking { .. } | State::Open => 0,
-            State::Draining(draining) => size_of::<Draining>() + draining.held_bytes(),
-            State::Closing(closing) => size_of::<Closing>() + closing.held_bytes(),
-            State::Closed(reason) => close::reason_bytes(reason),
-        };
-        let pong = if self.pong.is_some() { size_of::<PendingPong>() } else { 0 };
-        let liveness = if self.liveness.is_some() { size_of::<Liveness>() } else { 0 };
-        let pushes =
-            self.pushes.as_ref().map_or(0, |pushes| size_of::<PartialPushes>() + pushes.held_bytes());
-        state
-            + pong
-            + pushes
-            + liveness
-            + self.layer.as_ref().map_or(0, |layered| layered.held_bytes())
-            + self.inbound.held_bytes()
-            + self.outbox.held_bytes()
-            + self.events.held_bytes()
-            + self.calls.held_bytes()
-            + self.requests.held_bytes()
     }
 }
 

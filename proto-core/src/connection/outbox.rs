@@ -12,7 +12,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::lanes::{Cut, Lanes};
+use super::lanes::Lanes;
+use super::waiting::Cut;
 use crate::wire::{HEADER_LEN, Header, Lane};
 
 /// Bodies up to this size are copied behind their header; a longer one is lent as a chunk of its own.
