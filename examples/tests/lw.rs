@@ -142,8 +142,10 @@ fn a_server_of_another_protocol_is_no_handshake() {
 #[test]
 fn a_lost_connection_tells_what_was_answered() {
     let mut server = Server::start();
-    let mut child =
-        lw(&["call", &server.address, "sleep", "-"]).stdin(Stdio::piped()).spawn().expect("lw starts");
+    let mut child = lw(&["call", &server.address, "sleep", "-", "--retry", "0"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("lw starts");
     // Standard input stays open, so that nothing but the loss ends it.
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"1ms\n2ms\n1h\n").unwrap();
