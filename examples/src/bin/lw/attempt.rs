@@ -16,8 +16,9 @@ pub(crate) struct Attempt<'a> {
     link: &'a Link,
     request: Request,
     stage: Stage,
-    /// How many connections had ended when it was made.
+    /// How many connections had ended when it was made, and whether there was one.
     ended: u64,
+    was_open: bool,
 }
 
 /// What to call.
@@ -41,7 +42,7 @@ enum Stage {
 impl<'a> Attempt<'a> {
     pub(crate) fn new(link: &'a Link, request: Request) -> Self {
         let stage = Stage::Calls(request.call(link));
-        Self { link, request, stage, ended: link.ended() }
+        Self { link, request, stage, ended: link.ended(), was_open: link.client.is_open() }
     }
 
     pub(crate) async fn run(mut self) -> Result<Reply, CallError> {
@@ -77,7 +78,8 @@ impl<'a> Attempt<'a> {
             && self.link.has_hope()
             && match error {
                 CallError::TimedOut(delivery) => {
-                    let was_down = self.link.ended() != self.ended || !self.link.client.is_open();
+                    let was_down =
+                        !self.was_open || !self.link.client.is_open() || self.link.ended() != self.ended;
                     was_down && (self.request.idempotent || *delivery == Delivery::NotSent)
                 }
                 error => is_draining(error),
