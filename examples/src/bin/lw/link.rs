@@ -88,7 +88,7 @@ impl Plan<'_> {
                 _ => CloseReason::Transport(TransportError::Unreachable),
             };
             dialer.failed(clock.now(), &reason);
-            let Some(patience) = patience.filter(|_| may_change(&error)) else {
+            let Some(patience) = patience else {
                 return Err(Failure::new(Exit::Unreachable, error));
             };
             let gave_up = || {
@@ -157,11 +157,6 @@ fn reconnect(attempts: Option<u32>) -> ReconnectConfig {
         attempt_limit: attempts.map(|attempts| attempts.saturating_add(1)),
         ..defaults
     }
-}
-
-/// Whether another attempt can come to anything else.
-fn may_change(error: &ConnectError) -> bool {
-    !matches!(error, ConnectError::Address(error) if error.kind == io::ErrorKind::InvalidInput)
 }
 
 /// Says what becomes of a client's connection, and ends the client when it has had none for too long.

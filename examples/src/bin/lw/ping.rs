@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use adapter_tokio::{CallError, WhileDown};
+use adapter_tokio::{CallError, ClientState, Refusal, WhileDown};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
@@ -111,7 +111,13 @@ impl Run<'_> {
             Ok(()) => None,
             Err(CallError::Status(status)) => Some(status.code.to_string()),
             Err(error) => {
-                let text = describe(&error);
+                let text = match (error.refusal(), self.link.client.state()) {
+                    (Some(Refusal::NotOpen), ClientState::Reconnecting { reason, .. }) => {
+                        format!("not connected ({reason})")
+                    }
+                    (Some(Refusal::NotOpen), _) => "not connected".to_owned(),
+                    _ => describe(&error),
+                };
                 let object = object.text("error", &text);
                 return self.print(&format!("no answer: seq={seq}: {text}"), object);
             }

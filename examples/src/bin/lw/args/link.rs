@@ -94,7 +94,12 @@ impl FromStr for Addresses {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let each: Vec<_> = text.split(',').map(|one| one.trim().to_owned()).collect();
-        if each.iter().any(String::is_empty) {
+        // What can never work is not to be tried for ever.
+        let makes_sense = |one: &String| match one.rsplit_once(':') {
+            Some((host, port)) => !host.is_empty() && port.parse::<u16>().is_ok(),
+            None => false,
+        };
+        if !each.iter().all(makes_sense) {
             return Err("an address is host:port, such as 127.0.0.1:7000".to_owned());
         }
         Ok(Self { text: text.to_owned(), each: each.iter().map(Address::from).collect() })
@@ -148,7 +153,7 @@ mod tests {
             addresses.each.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["a:1", "[::1]:2", "127.0.0.1:3"]
         );
-        for text in ["", ",", "a:1,", ",a:1", "a:1,,b:2"] {
+        for text in ["", ",", "a:1,", ",a:1", "a:1,,b:2", "a", ":1", "a:", "a:b", "a:70000"] {
             assert!(text.parse::<Addresses>().is_err(), "{text}");
         }
     }
