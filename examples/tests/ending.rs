@@ -9,13 +9,14 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_tokio::{Client, CloseCode, CloseReason, Refusal, connect, on_request};
+use adapter_tokio::{Client, CloseCode, CloseReason, NoHandler, Refusal, client, on_request};
 use common::{LIMIT, Lines, Server, assert_ended, finish, lw, run, signal};
 use tokio::sync::Semaphore;
 
-/// `lw call ADDRESS ROUTE -`, whose standard input stays open.
+/// `lw call ADDRESS ROUTE -`, whose standard input stays open, and which ends with its connection.
 fn call(address: &str, route: &str, lines: &str) -> (Child, ChildStdin) {
-    let mut child = lw(&["call", address, route, "-"]).stdin(Stdio::piped()).spawn().expect("lw starts");
+    let mut child =
+        lw(&["call", address, route, "-", "--retry", "0"]).stdin(Stdio::piped()).spawn().expect("lw starts");
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(lines.as_bytes()).expect("it reads");
     (child, stdin)
@@ -55,7 +56,7 @@ fn a_server_that_is_told_to_end_answers_what_is_in_flight() {
 #[tokio::test]
 async fn a_client_that_comes_too_late_is_refused() {
     let server = Server::start();
-    let client = connect(&*server.address).await.unwrap();
+    let client = client(NoHandler).reconnect(None).connect(&*server.address).await.unwrap();
     let call = tokio::spawn(client.call("sleep", "1s"));
     // It is answered behind the other one's request.
     assert!(client.call("time", "").await.is_ok());

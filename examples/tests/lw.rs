@@ -98,7 +98,16 @@ fn a_failed_call_says_whether_it_may_have_been_run() {
 fn arguments_that_make_no_sense_are_exit_code_2() {
     for arguments in [
         &["call"][..],
+        &["call", "nonsense", "echo"],
+        &["call", "127.0.0.1:1,", "echo"],
         &["call", "127.0.0.1:1", ""],
+        &["call", "127.0.0.1:1", "echo", "--silence", "1s"],
+        &["call", "127.0.0.1:1", "echo", "--retry", "often"],
+        &["ping", "nonsense"],
+        &["ping", "127.0.0.1:1", "--interval", "0"],
+        &["ping", "127.0.0.1:1", "--count", "0"],
+        &["listen", "127.0.0.1:1", "--count", "0"],
+        &["completion", "tcsh"],
         &["call", "127.0.0.1:1", "4294967296"],
         &["call", "127.0.0.1:1", "echo", "-", "--concurrency", "0"],
         &["call", "127.0.0.1:1", "echo", "--deadline", "soon"],
@@ -142,8 +151,10 @@ fn a_server_of_another_protocol_is_no_handshake() {
 #[test]
 fn a_lost_connection_tells_what_was_answered() {
     let mut server = Server::start();
-    let mut child =
-        lw(&["call", &server.address, "sleep", "-"]).stdin(Stdio::piped()).spawn().expect("lw starts");
+    let mut child = lw(&["call", &server.address, "sleep", "-", "--retry", "0"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("lw starts");
     // Standard input stays open, so that nothing but the loss ends it.
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"1ms\n2ms\n1h\n").unwrap();

@@ -2,11 +2,12 @@
 //!
 //! Each step does one thing, checks what came back, and says so in a line. The program fails, and names the step, if
 //! anything is not as it should be; so it is a test as well. The steps stand in the order in which they are run, each in
-//! a function of its own that can be read alone.
+//! a function of its own that can be read alone. How they are run and told is in `telling`.
 
-use std::error::Error;
-use std::fmt::{Debug, Display};
-use std::future::{Future, pending};
+#[path = "quickstart/telling.rs"]
+mod telling;
+
+use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -14,11 +15,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapter_tokio::{
-    CallError, Client, CloseCode, CloseReason, ConnectError, NoHandler, Peer, Push, Refusal, Refuse, Reply,
-    Request, Route, Server, ServerHandle, Status, StatusCode, client, on_request,
+    BindError, CallError, Client, ClientState, CloseCode, CloseInfo, CloseReason, ConnectError, Delay,
+    NoHandler, Peer, Push, ReconnectConfig, Refusal, Refuse, Reply, Request, Route, Server, ServerHandle,
+    Status, StatusCode, client, on_request,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+
+use self::telling::{Result, check, line, step, text, unexpected, word};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -55,7 +59,8 @@ async fn tour() -> Result<()> {
     step(8, "a broadcast", a_broadcast(&server, &mut news)).await?;
     step(9, "a refusal", a_refusal(address)).await?;
     step(10, "a close", a_close(ada, &mut notes)).await?;
-    step(11, "a drain", a_drain(&server, serving, [grace, alan])).await
+    step(11, "a lost server", a_lost_server()).await?;
+    step(12, "a drain", a_drain(&server, serving, [grace, alan])).await
 }
 
 // What the server does.
@@ -163,7 +168,8 @@ async fn connect(name: &'static str, address: SocketAddr, heard: &Sender) -> Res
         let _ = heard.send(format!("{name} {:?}", text(&push.body)));
         async {}
     });
-    Ok(client(handler).credentials(name).connect(address).await?)
+    // These end with their connection; one that comes back is in `a_lost_server`.
+    Ok(client(handler).credentials(name).reconnect(None).connect(address).await?)
 }
 
 async fn a_call(client: &Client) -> Result<String> {
@@ -281,6 +287,53 @@ async fn a_close(client: Client, notes: &mut Receiver) -> Result<String> {
     .join("\n"))
 }
 
+/// A client comes back by itself: a call that is made while there is no server waits for the next one.
+async fn a_lost_server() -> Result<String> {
+    let echo = || on_request(|_, request| async move { Ok(request.body.into()) });
+    let server = Server::bind("127.0.0.1:0", echo()).await?;
+    let (handle, address) = (server.handle(), server.local_addr());
+    let serving = tokio::spawn(server.serve());
+    // Less patient than the default, which spares a server that a thousand clients come back to.
+    let delay = Delay::Exponential { base: Duration::from_millis(20), cap: Duration::from_millis(100) };
+    let quick = ReconnectConfig { delay, first_loss_spread: Duration::ZERO, ..ReconnectConfig::default() };
+    let client = client(NoHandler).reconnect(quick).connect(address).await?;
+    let mut states = vec![client.state()];
+
+    handle.stop();
+    serving.await?;
+    states.push(until(&client, |state| matches!(state, ClientState::Reconnecting { .. })).await);
+    // Both at once, the call first.
+    let (reply, again) = tokio::join!(client.call("echo", "is anybody there?"), async {
+        let server = Server::bind(address, echo()).await?;
+        let handle = server.handle();
+        tokio::spawn(server.serve());
+        Ok::<_, BindError>(handle)
+    });
+    check("the reply", &*reply?.body, b"is anybody there?")?;
+    states.push(until(&client, |state| *state == ClientState::Connected).await);
+    client.close(CloseCode::NORMAL, CloseInfo::default());
+    states.push(until(&client, |state| state.end().is_some()).await);
+    again?.stop();
+
+    let last = ClientState::Stopped(CloseReason::Local(CloseCode::NORMAL));
+    check("the last state", &states.last(), &Some(&last))?;
+    let states: Vec<_> = states.iter().map(word).collect();
+    Ok([
+        line("client → no server", "echo \"is anybody there?\"", "answered by the next server there"),
+        line("", "", format_args!("the client was {}", states.join(", "))),
+    ]
+    .join("\n"))
+}
+
+/// Waits until a client is in such a state.
+async fn until(client: &Client, wanted: impl Fn(&ClientState) -> bool) -> ClientState {
+    let mut state = client.state();
+    while !wanted(&state) {
+        state = client.changed(&state).await;
+    }
+    state
+}
+
 /// An orderly end: what is in flight is answered, and whoever comes too late is told to go elsewhere.
 async fn a_drain(server: &ServerHandle, serving: JoinHandle<()>, clients: [Client; 2]) -> Result<String> {
     let [grace, alan] = &clients;
@@ -306,41 +359,4 @@ async fn a_drain(server: &ServerHandle, serving: JoinHandle<()>, clients: [Clien
         line("", "", "both say: closed by the peer: GOING_AWAY; the server is gone"),
     ]
     .join("\n"))
-}
-
-// How a step is run and told.
-
-type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
-
-/// Runs a step and prints what it says, or fails with its number and name.
-async fn step(number: u32, name: &str, work: impl Future<Output = Result<String>>) -> Result<()> {
-    let done = tokio::time::timeout(Duration::from_secs(10), work).await;
-    let told = done.unwrap_or_else(|_| Err("it does not end".into()));
-    let told = told.map_err(|problem| format!("step {number}, {name}, failed: {problem}"))?;
-    for (index, line) in told.lines().enumerate() {
-        let heading = if index == 0 { format!("{number:>2}. {name}") } else { String::new() };
-        println!("{heading:<21}{line}");
-    }
-    Ok(())
-}
-
-fn line(who: &str, what: &str, answer: impl Display) -> String {
-    let arrow = if what.is_empty() { ' ' } else { '←' };
-    format!("{who:<20}{what:<25}{arrow} {answer}")
-}
-
-fn check<T: PartialEq<U> + Debug + ?Sized, U: Debug + ?Sized>(
-    what: &str,
-    found: &T,
-    expected: &U,
-) -> Result<()> {
-    if found == expected { Ok(()) } else { Err(format!("{what}: {found:?}, not {expected:?}").into()) }
-}
-
-fn unexpected<T>(found: impl Debug) -> Result<T> {
-    Err(format!("unexpected: {found:?}").into())
-}
-
-fn text(body: &[u8]) -> String {
-    String::from_utf8_lossy(body).into_owned()
 }

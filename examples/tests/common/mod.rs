@@ -3,10 +3,11 @@
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// More than anything here takes. What takes longer hangs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -82,6 +83,27 @@ impl Lines {
         Self(lines)
     }
 
+    /// The next line; `None` at the end.
+    #[track_caller]
+    pub(crate) fn try_next(&self) -> Option<String> {
+        match self.0.recv_timeout(LIMIT) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("lw prints no line in time, and does not end"),
+        }
+    }
+
+    /// The next line that contains this.
+    #[track_caller]
+    pub(crate) fn until(&self, part: &str) -> String {
+        loop {
+            let line = self.next();
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
     #[track_caller]
     pub(crate) fn next(&self) -> String {
         self.0.recv_timeout(LIMIT).expect("lw prints a line in time")
@@ -101,11 +123,44 @@ impl Server {
 
     /// With these options. Its standard error is piped.
     pub(crate) fn start_with(options: &[&str]) -> Self {
-        let arguments = [&["serve", "127.0.0.1:0"], options].concat();
+        Self::try_start("127.0.0.1:0", options).expect("the address comes first")
+    }
+
+    /// At an address where there was one before, or may be.
+    pub(crate) fn start_at(address: &str) -> Self {
+        let since = Instant::now();
+        loop {
+            // The system may not have given the port back yet.
+            match Self::try_start(address, &[]) {
+                Some(server) => return server,
+                None => assert!(since.elapsed() < LIMIT, "{address} does not become free"),
+            }
+        }
+    }
+
+    fn try_start(address: &str, options: &[&str]) -> Option<Self> {
+        let arguments = [&["serve", address], options].concat();
         let mut child = lw(&arguments).spawn().expect("lw starts");
-        let line = Lines::of(&mut child).next();
-        let address = line.strip_prefix("listening on ").expect("the address comes first").trim().to_owned();
-        Self { child, address }
+        let line = Lines::of(&mut child).0.recv_timeout(LIMIT).unwrap_or_default();
+        match line.strip_prefix("listening on ") {
+            Some(address) => Some(Self { child, address: address.trim().to_owned() }),
+            None => {
+                let _ = child.kill();
+                let _ = child.wait();
+                None
+            }
+        }
+    }
+
+    /// Kills it, and starts another one in its place.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        *self = Self::start_at(&self.address);
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it was started here");
+        self.child.wait().expect("it was started here");
     }
 
     pub(crate) fn call(&self, arguments: &[&str]) -> Output {
@@ -115,6 +170,11 @@ impl Server {
     pub(crate) fn stream(&self, arguments: &[&str], input: impl Into<Vec<u8>>) -> Output {
         run(&[&["call", &self.address], arguments].concat(), input)
     }
+}
+
+/// An address on which nobody listens, and most probably nobody will.
+pub(crate) fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").to_string()
 }
 
 /// Sends a signal to a child.

@@ -3,56 +3,78 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use adapter_tokio::proto_core::endpoint::ConnectError;
-use adapter_tokio::{Call, Client, NoHandler, client};
+use adapter_tokio::{CallError, Reply, WhileDown};
 
-use crate::args::{self, CallOptions};
-use crate::exit::{Exit, Failure};
+use crate::args::CallOptions;
+use crate::attempt::{Attempt, Request};
+use crate::exit::{Failure, describe};
+use crate::json::Object;
+use crate::link::{Link, Plan};
 use crate::stream::Stream;
 use crate::units::Deadline;
 
-/// How long to wait for a server that does not close its side. All answers are there by then.
-const PARTING: Duration = Duration::from_secs(1);
+/// How long lines wait for a server to come back unless something else is asked for: long enough for a restart.
+const PATIENCE: Deadline = Deadline::After(Duration::from_secs(60));
 
 pub(crate) async fn call(options: CallOptions) -> Result<(), Failure> {
     options.check()?;
-    // The server is not offered anything to call.
-    let config = args::config(options.max_message, 0)?;
-    let client = client(NoHandler).config(config).connect(&options.address).await.map_err(|error| {
-        let exit = if let ConnectError::Config(_) = error { Exit::Usage } else { Exit::Unreachable };
-        Failure::new(exit, error)
-    })?;
-    let result = if options.is_stream() {
-        Stream::new(&client, &options).run().await
-    } else {
-        once(&client, options).await
+    let plan = Plan {
+        options: &options.link,
+        config: options.link.config(options.max_message)?,
+        patience: options.link.patience(options.is_stream().then_some(PATIENCE)),
+        // How many there are is limited where lines are read.
+        while_down: WhileDown::Wait { calls: usize::MAX, bytes: usize::MAX },
+        pushes: None,
     };
-    // The server has answered what it was asked; if it does not part in time, that is no failure.
-    let _ = tokio::time::timeout(PARTING, client.finish()).await;
+    let link = plan.connect().await?;
+    let result = if options.is_stream() {
+        Stream::new(&link, &options).run().await
+    } else {
+        once(&link, &options).await
+    };
+    link.finish().await;
     result
 }
 
 /// One call: its answer to standard output.
-async fn once(client: &Client, options: CallOptions) -> Result<(), Failure> {
-    let message = options.route.with_body(options.body.into_encoded_bytes());
-    let reply = within(client.call_message(message), options.deadline)
-        .await
-        .map_err(|error| Failure::of_call(&error))?;
-    let mut out = io::stdout().lock();
-    let newline = out.is_terminal() && !reply.body.ends_with(b"\n");
-    let written = out.write_all(&reply.body).and_then(|()| out.write_all(if newline { b"\n" } else { b"" }));
-    match written.and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::System, format_args!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
+async fn once(link: &Link, options: &CallOptions) -> Result<(), Failure> {
+    let message = options.route.clone().with_body(options.body.clone().into_encoded_bytes());
+    let CallOptions { deadline, idempotent, .. } = *options;
+    let result = Attempt::new(link, Request { message, deadline, idempotent }).run().await;
+    if options.json {
+        write(&(to_json(None, &result) + "\n").into_bytes(), false)?;
+    } else if let Ok(reply) = &result {
+        write(&reply.body, true)?;
     }
+    result.map(drop).map_err(|error| Failure::of_call(link, &error))
 }
 
-/// A call with its deadline.
-pub(crate) fn within(call: Call, deadline: Deadline) -> Call {
-    match deadline {
-        Deadline::After(time) => call.timeout(time),
-        Deadline::Never => call.no_timeout(),
+/// What has become of a call, as an object.
+pub(crate) fn to_json(line: Option<u64>, result: &Result<Reply, CallError>) -> String {
+    let object = match line {
+        Some(line) => Object::new().plain("line", line),
+        None => Object::new(),
+    };
+    match result {
+        Ok(reply) => object.bytes("body", &reply.body),
+        Err(error) => {
+            let object = object.text("error", &describe(error));
+            let object = match error {
+                CallError::Status(status) => object.text("status", &status.code.to_string()),
+                _ => object,
+            };
+            object.plain("may_have_run", error.may_have_run())
+        }
+    }
+    .end()
+}
+
+fn write(bytes: &[u8], as_text: bool) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let newline = as_text && out.is_terminal() && !bytes.ends_with(b"\n");
+    let written = out.write_all(bytes).and_then(|()| out.write_all(if newline { b"\n" } else { b"" }));
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::of_output(&error)),
+        _ => Ok(()),
     }
 }

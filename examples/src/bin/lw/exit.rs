@@ -1,10 +1,13 @@
 //! How the tool ends: exit codes, and the one line that says why.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use adapter_tokio::{CallError, Refusal, StatusCode};
+use adapter_tokio::{CallError, Delivery, Refusal, StatusCode};
+
+use crate::link::Link;
+use crate::progress;
 
 /// The exit codes, apart from 0. Those who change them change the table in `args` too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,13 @@ pub(crate) enum Exit {
     System = 5,
     /// A second Ctrl-C cut the end short, as shells say it.
     Interrupted = 130,
+}
+
+impl Exit {
+    pub(crate) fn of_call(error: &CallError) -> Self {
+        let lost = matches!(error, CallError::Lost { .. }) || is_draining(error);
+        if lost { Self::Lost } else { Self::CallFailed }
+    }
 }
 
 /// Why the tool ends with another code than 0.
@@ -41,9 +51,26 @@ impl Failure {
     }
 
     /// A call that failed.
-    pub(crate) fn of_call(error: &CallError) -> Self {
-        let lost = matches!(error, CallError::Lost { .. }) || is_draining(error);
-        Self::new(if lost { Exit::Lost } else { Exit::CallFailed }, describe(error))
+    pub(crate) fn of_call(link: &Link, error: &CallError) -> Self {
+        let text = match error {
+            CallError::Lost { delivery, reason } => {
+                let reason = link.explain(reason);
+                match delivery {
+                    Delivery::NotSent => format!("{reason}; the call was not sent"),
+                    Delivery::MaybeSent => format!("{reason}; the peer may have run the call"),
+                }
+            }
+            error => describe(error),
+        };
+        Self::new(Exit::of_call(error), text)
+    }
+
+    pub(crate) fn of_input(error: &io::Error) -> Self {
+        Self::new(Exit::System, format_args!("cannot read standard input: {error}"))
+    }
+
+    pub(crate) fn of_output(error: &io::Error) -> Self {
+        Self::new(Exit::System, format_args!("cannot write to standard output: {error}"))
     }
 
     pub(crate) fn report(self) -> ExitCode {
@@ -77,8 +104,9 @@ pub(crate) fn describe(error: &CallError) -> String {
 
 /// Tells people something on standard error, in one line.
 pub(crate) fn say(text: impl Display) {
+    progress::clear();
     // Whoever closed standard error does not want to hear of it.
-    let _ = std::io::stderr().write_all(one_line(&format!("lw: {text}")).as_bytes());
+    let _ = io::stderr().write_all(one_line(&format!("lw: {text}")).as_bytes());
 }
 
 /// A line of its own, whatever a peer has put into it: it cannot move the cursor or begin another line.
@@ -98,7 +126,7 @@ fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use adapter_tokio::{Delivery, Message, Refused, Status};
+    use adapter_tokio::{Message, Refused, Status};
 
     #[test]
     fn every_failure_says_whether_the_call_may_have_run() {
@@ -121,11 +149,11 @@ mod tests {
         let status = |code: StatusCode| CallError::Status(Box::new(code.into()));
         for late in [refused(Refusal::Draining), status(StatusCode::DRAINING)] {
             assert!(is_draining(&late) && !late.may_have_run(), "{late}");
-            assert_eq!(Failure::of_call(&late).exit, Exit::Lost);
+            assert_eq!(Exit::of_call(&late), Exit::Lost);
         }
         for failed in [refused(Refusal::NotCallable), status(StatusCode::OVERLOADED)] {
             assert!(!is_draining(&failed), "{failed}");
-            assert_eq!(Failure::of_call(&failed).exit, Exit::CallFailed);
+            assert_eq!(Exit::of_call(&failed), Exit::CallFailed);
         }
     }
 

@@ -49,6 +49,11 @@ impl Output {
         self.chunks.send(chunk).await.map_err(|_| Closed)
     }
 
+    /// Waits until nobody takes the output any more, if that is noticed. A pipe is looked at only when something is written.
+    pub(crate) async fn closed(&self) {
+        self.chunks.closed().await;
+    }
+
     /// Waits until all that was handed over has been written.
     pub(crate) fn end(self) -> io::Result<()> {
         drop(self.chunks);

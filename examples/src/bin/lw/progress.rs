@@ -4,6 +4,7 @@
 //! only when the run takes more than a second.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,8 +18,10 @@ const PERIOD: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Progress {
     ticks: Option<Interval>,
-    shown: bool,
 }
+
+/// Whether the line stands there at the moment: whatever else goes to standard error comes in its place.
+static SHOWN: AtomicBool = AtomicBool::new(false);
 
 impl Progress {
     pub(crate) fn new() -> Self {
@@ -28,7 +31,7 @@ impl Progress {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         });
-        Self { ticks, shown: false }
+        Self { ticks }
     }
 
     /// Ready when the line is due again.
@@ -39,16 +42,16 @@ impl Progress {
         }
     }
 
-    pub(crate) fn show(&mut self, answered: u64, in_flight: usize) {
-        self.shown = true;
+    pub(crate) fn show(answered: u64, in_flight: usize) {
+        SHOWN.store(true, Ordering::Relaxed);
         let line = format!("\r{} answered, {} in flight\x1b[K", grouped(answered), grouped(in_flight as u64));
         let _ = io::stderr().write_all(line.as_bytes());
     }
+}
 
-    /// Makes room for something else on standard error.
-    pub(crate) fn clear(&mut self) {
-        if std::mem::take(&mut self.shown) {
-            let _ = io::stderr().write_all(b"\r\x1b[K");
-        }
+/// Makes room for something else on standard error.
+pub(crate) fn clear() {
+    if SHOWN.swap(false, Ordering::Relaxed) {
+        let _ = io::stderr().write_all(b"\r\x1b[K");
     }
 }

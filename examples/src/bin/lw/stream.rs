@@ -6,23 +6,25 @@
 //! neither a long input nor a slow reader makes memory grow.
 
 use std::collections::VecDeque;
-use std::fmt::Display;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use adapter_tokio::{Call, CallError, Client, Delivery, Message, Reply};
+use adapter_tokio::{CallError, CloseCode, Delivery, Reply};
 use tokio::sync::mpsc::Receiver;
 
 use crate::args::CallOptions;
-use crate::call::within;
+use crate::attempt::{Attempt, Request};
+use crate::call::to_json;
 use crate::exit::{Exit, Failure, describe, is_draining, say};
 use crate::input;
+use crate::json::Object;
 use crate::lines::{Line, Lines};
+use crate::link::Link;
+use crate::loss::Loss;
 use crate::output::{Closed, Output};
-use crate::progress::Progress;
-use crate::units::{Deadline, grouped};
+use crate::progress::{self, Progress};
+use crate::units::grouped;
 
 /// Bytes of lines in flight before further ones wait. A server with default windows takes no more anyway.
 const REQUEST_BYTES: usize = 4 << 20;
@@ -30,11 +32,11 @@ const REQUEST_BYTES: usize = 4 << 20;
 pub(crate) const REPLY_BYTES: usize = 64 << 20;
 
 pub(crate) struct Stream<'a> {
-    client: &'a Client,
-    route: Message,
-    deadline: Deadline,
+    link: &'a Link,
+    request: Request,
     concurrency: usize,
     keep_going: bool,
+    json: bool,
     max_line: usize,
 
     input: Receiver<io::Result<Vec<u8>>>,
@@ -44,7 +46,7 @@ pub(crate) struct Stream<'a> {
     progress: Progress,
 
     /// Calls that have not been answered on standard output, oldest first.
-    queue: VecDeque<Entry>,
+    queue: VecDeque<Entry<'a>>,
     queued_bytes: usize,
     longest_reply: Option<usize>,
     max_message: usize,
@@ -55,14 +57,14 @@ pub(crate) struct Stream<'a> {
     lost: Option<Loss>,
 }
 
-struct Entry {
+struct Entry<'a> {
     line: u64,
     bytes: usize,
-    stage: Stage,
+    stage: Stage<'a>,
 }
 
-enum Stage {
-    Waits(Call),
+enum Stage<'a> {
+    Waits(Attempt<'a>),
     /// It ended as soon as it began; `None` once that was taken.
     Ended(Option<LineResult>),
 }
@@ -74,14 +76,6 @@ enum Source {
     Open,
     Ended,
     Failed(io::Error),
-}
-
-/// The connection ended and took calls with it, or is coming to its end and takes no further ones.
-struct Loss {
-    reason: String,
-    line: u64,
-    may_have_run: u64,
-    not_sent: u64,
 }
 
 enum LineError {
@@ -99,14 +93,15 @@ enum Step {
 }
 
 impl<'a> Stream<'a> {
-    pub(crate) fn new(client: &'a Client, options: &CallOptions) -> Self {
+    pub(crate) fn new(link: &'a Link, options: &CallOptions) -> Self {
         let max_line = options.max_message as usize;
+        let CallOptions { deadline, idempotent, .. } = *options;
         Self {
-            client,
-            route: options.route.clone(),
-            deadline: options.deadline,
+            link,
+            request: Request { message: options.route.clone(), deadline, idempotent },
             concurrency: options.concurrency as usize,
             keep_going: options.keep_going,
+            json: options.json,
             max_line,
             input: input::chunks(),
             lines: Lines::new(max_line),
@@ -127,7 +122,7 @@ impl<'a> Stream<'a> {
     /// Calls for every line.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let result = self.answer_all().await;
-        self.progress.clear();
+        progress::clear();
         let failed = self.failed > 0;
         // Nothing is in flight any more that anybody waits for.
         self.queue.clear();
@@ -141,9 +136,7 @@ impl<'a> Stream<'a> {
                     Ok(())
                 }
             }
-            (Err(error), _) => {
-                Err(Failure::new(Exit::System, format_args!("cannot write to standard output: {error}")))
-            }
+            (Err(error), _) => Err(Failure::of_output(&error)),
             (Ok(()), Err(Closed)) => Err(Failure::new(Exit::System, "cannot write to standard output")),
         }
     }
@@ -151,7 +144,7 @@ impl<'a> Stream<'a> {
     async fn answer_all(&mut self) -> Result<Result<(), Failure>, Closed> {
         loop {
             match poll_fn(|cx| self.poll_step(cx)).await {
-                Step::Answer(_, Ok(reply)) => self.succeed(&reply),
+                Step::Answer(line, Ok(reply)) => self.succeed(line, reply),
                 Step::Answer(line, Err(error)) => {
                     if let Err(failure) = self.fail(line, error) {
                         self.output.flush().await?;
@@ -159,7 +152,7 @@ impl<'a> Stream<'a> {
                     }
                 }
                 Step::Flush => self.output.flush().await?,
-                Step::Progress => self.progress.show(self.answered, self.queue.len()),
+                Step::Progress => Progress::show(self.answered, self.queue.len()),
                 Step::End => {
                     self.output.flush().await?;
                     return Ok(self.summary());
@@ -231,8 +224,9 @@ impl<'a> Stream<'a> {
             Line::TooLong => (0, Stage::Ended(Some(Err(LineError::TooLong)))),
             Line::Whole(body) => {
                 let bytes = body.len();
-                let message = self.route.clone().with_body(body);
-                let mut stage = Stage::Waits(within(self.client.call_message(message), self.deadline));
+                let mut request = self.request.clone();
+                request.message = request.message.with_body(body);
+                let mut stage = Stage::Waits(Attempt::new(self.link, request));
                 if let Poll::Ready(result) = stage.poll(cx) {
                     stage = Stage::Ended(Some(result));
                 }
@@ -243,10 +237,13 @@ impl<'a> Stream<'a> {
         self.queue.push_back(Entry { line: self.lines_read, bytes, stage });
     }
 
-    fn succeed(&mut self, reply: &Reply) {
+    fn succeed(&mut self, line: u64, reply: Reply) {
         self.longest_reply = self.longest_reply.max(Some(reply.body.len()));
-        // Behind a lost line there is no place for an answer, unless an empty line stands for the lost one.
-        if self.lost.is_none() || self.keep_going {
+        if self.json {
+            self.output.line(to_json(Some(line), &Ok(reply)).as_bytes());
+            self.answered += 1;
+        } else if self.lost.is_none() || self.keep_going {
+            // Behind a lost line there is no place for an answer, unless an empty line stands for the lost one.
             self.output.line(&reply.body);
             self.answered += 1;
         }
@@ -254,25 +251,29 @@ impl<'a> Stream<'a> {
 
     /// A line failed. It is an error if that ends all.
     fn fail(&mut self, line: u64, error: LineError) -> Result<(), Failure> {
+        self.fill_place(line, &error);
         let text = match error {
-            LineError::Call(CallError::Lost { delivery, reason }) => {
-                self.lose(line, delivery, &reason);
+            LineError::Call(CallError::Lost { delivery, reason }) if self.ends_all() => {
+                if self.lost.is_none() {
+                    self.lost = Some(Loss::new(line, self.link.explain(&reason)));
+                    // What was not sent is not to be sent on the next connection: the lines before it are not answered.
+                    self.link.client.abort(CloseCode::NORMAL);
+                }
+                self.lose(delivery);
                 return Ok(());
             }
             LineError::Call(error) if is_draining(&error) => {
-                self.lose(line, Delivery::NotSent, &error);
+                let new = || Loss::new(line, error.to_string());
+                self.lost.get_or_insert_with(new);
+                self.lose(Delivery::NotSent);
                 return Ok(());
             }
             LineError::Call(error) => describe(&error),
-            LineError::TooLong => {
-                format!("longer than --max-message {}; the call was not sent", grouped(self.max_line as u64))
-            }
+            LineError::TooLong => self.too_long(),
         };
         self.failed += 1;
         let line = grouped(line);
         if self.keep_going {
-            self.output.line(b"");
-            self.progress.clear();
             say(format_args!("line {line}: {text}"));
         } else if self.lost.is_none() {
             let behind = match self.queue.len() {
@@ -284,34 +285,45 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// The connection took a call with it, or did not take it. The others in the queue are heard first, to count them.
-    fn lose(&mut self, line: u64, delivery: Delivery, reason: &dyn Display) {
-        let new = || Loss { reason: reason.to_string(), line, may_have_run: 0, not_sent: 0 };
-        let loss = self.lost.get_or_insert_with(new);
-        match delivery {
-            Delivery::MaybeSent => loss.may_have_run += 1,
-            Delivery::NotSent => loss.not_sent += 1,
-        }
-        if self.keep_going {
+    /// Whether a lost line is the end: nothing is called any more, or nothing should be.
+    fn ends_all(&self) -> bool {
+        self.lost.is_some() || !self.keep_going || !self.link.comes_back || !self.link.has_hope()
+    }
+
+    /// Puts something into the output where the answer to a line would stand.
+    fn fill_place(&mut self, line: u64, error: &LineError) {
+        if self.json {
+            let object = match error {
+                LineError::Call(error) => to_json(Some(line), &Err(error.clone())),
+                LineError::TooLong => {
+                    let object = Object::new().plain("line", line).text("error", &self.too_long());
+                    object.plain("may_have_run", false).end()
+                }
+            };
+            self.output.line(object.as_bytes());
+        } else if self.keep_going {
             self.output.line(b"");
+        }
+    }
+
+    fn too_long(&self) -> String {
+        format!("longer than --max-message {}; the call was not sent", grouped(self.max_line as u64))
+    }
+
+    /// The others in the queue are heard before it ends, to count them.
+    const fn lose(&mut self, delivery: Delivery) {
+        if let Some(loss) = &mut self.lost {
+            loss.count(delivery);
         }
     }
 
     /// All that was begun has ended.
     fn summary(&self) -> Result<(), Failure> {
-        if let Some(Loss { reason, line, may_have_run, not_sent }) = &self.lost {
-            let text = format!(
-                "line {}: {reason}; answered: {}, may have been run without an answer: {}, \
-                 not sent: {} and all after",
-                grouped(*line),
-                grouped(self.answered),
-                grouped(*may_have_run),
-                grouped(*not_sent)
-            );
-            return Err(Failure::new(Exit::Lost, text));
+        if let Some(loss) = &self.lost {
+            return Err(loss.failure(self.answered));
         }
         if let Source::Failed(error) = &self.source {
-            return Err(Failure::new(Exit::System, format_args!("cannot read standard input: {error}")));
+            return Err(Failure::of_input(error));
         }
         if self.failed > 0 {
             let (failed, read) = (grouped(self.failed), grouped(self.lines_read));
@@ -321,10 +333,10 @@ impl<'a> Stream<'a> {
     }
 }
 
-impl Stage {
+impl Stage<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LineResult> {
         match self {
-            Self::Waits(call) => Pin::new(call).poll(cx).map_err(LineError::Call),
+            Self::Waits(attempt) => attempt.poll(cx).map_err(LineError::Call),
             Self::Ended(result) => result.take().map_or(Poll::Pending, Poll::Ready),
         }
     }

@@ -37,6 +37,15 @@ pub(crate) enum Deadline {
     Never,
 }
 
+impl Deadline {
+    pub(crate) const fn limit(self) -> Option<Duration> {
+        match self {
+            Self::After(time) => Some(time),
+            Self::Never => None,
+        }
+    }
+}
+
 /// Reads an amount of bytes: a number, with `K`, `M` or `G` (or `KiB` …) for powers of 1,024.
 pub(crate) fn size(text: &str) -> Result<u32, String> {
     let wrong = || format!("{} is no size: write it like 65536, 64K or 1.5MiB, below 4GiB", quoted(text));
