@@ -72,7 +72,6 @@ use std::thread;
 use std::time::Instant as Time;
 
 use async_io::Async;
-use proto_core::Instant;
 use proto_core::endpoint::{self, Listener, Runtime, Spawn};
 use smol::Executor;
 use smol::channel::Sender;
@@ -145,7 +144,7 @@ impl Smol {
         Self::with(Pool { executor, _running: None })
     }
 
-    /// Tasks run on so many threads of their own. The threads end when the last clone of this value has gone, of which each
+    /// Tasks run on so many threads of their own, at least one. The threads end when the last clone of this value has gone, of which each
     /// connection has one.
     ///
     /// # Errors
@@ -153,7 +152,7 @@ impl Smol {
     pub fn threads(count: usize) -> io::Result<Self> {
         let executor = Arc::new(Executor::new());
         let (running, ended) = smol::channel::bounded::<()>(1);
-        for number in 0..count {
+        for number in 0..count.max(1) {
             let (executor, ended) = (executor.clone(), ended.clone());
             // Nothing is ever sent: the end of the channel is the word.
             let work = move || async_io::block_on(executor.run(ended.recv())).unwrap_or_default();

@@ -123,7 +123,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use proto_core::Instant;
 use proto_core::endpoint::{self, Listener, Runtime, Spawn};
 use tokio::net::{TcpListener, TcpStream};
 

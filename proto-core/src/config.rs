@@ -34,7 +34,8 @@ pub struct Config {
     /// The largest frame that the peer may send, in bytes after its header: 4,096 to 2³² − 1. Default 64 KiB.
     ///
     /// Longer messages travel in fragments of this size, in both directions if the peer announces no less. What is urgent
-    /// waits for the rest of one frame: on a slow link where latency beside bulk matters, make it smaller.
+    /// waits for what is committed and one frame: on a slow link where latency beside bulk matters, make this and
+    /// [`commit_limit`](Self::commit_limit) smaller.
     pub max_frame: u32,
     /// The largest message that the peer may send, in bytes (extension block and body): 1,024 to 2³² − 1.
     /// Default 1 MiB.
@@ -251,7 +252,8 @@ impl Config {
         let replies = 2 * undelivered + replies + 3 * largest + calls * 2 * ENTRY;
         let waiting = messages(outbox) + largest;
         let committed = 2 * (commit + largest) + (64 << 10);
-        let sum = requests + pushes + replies + waiting + committed + largest + (64 << 10);
+        let layer = self.layer.as_ref().map_or(0, Layers::max_held_bytes) as u128;
+        let sum = requests + pushes + replies + waiting + committed + largest + layer + (64 << 10);
         usize::try_from(sum).unwrap_or(usize::MAX)
     }
 }

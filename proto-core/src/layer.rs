@@ -53,6 +53,12 @@ pub trait Layer: fmt::Debug + Send {
 
 /// Makes the layers of connections: what a configuration holds, with keys and certificates if there are any.
 pub trait MakeLayer: fmt::Debug + Send + Sync + 'static {
+    /// The most that one of its layers holds, in bytes: it is part of [`Config::max_held_bytes`](crate::Config::max_held_bytes).
+    /// Default 128 KiB.
+    fn max_held_bytes(&self) -> usize {
+        128 << 10
+    }
+
     /// A layer for a new connection. Chance comes from `seed` alone, unless secrets are made of it.
     fn make(&self, role: Role, seed: u64) -> Box<dyn Layer>;
 }
@@ -65,6 +71,10 @@ impl Layers {
     /// Layers made by this.
     pub fn new(make: impl MakeLayer) -> Self {
         Self(Arc::new(make))
+    }
+
+    pub(crate) fn max_held_bytes(&self) -> usize {
+        self.0.max_held_bytes()
     }
 
     pub(crate) fn make(&self, role: Role, seed: u64) -> Box<dyn Layer> {

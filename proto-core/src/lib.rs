@@ -5,7 +5,7 @@
 //! the input and output: it knows no socket, clock, thread or source of entropy, and without its optional features
 //! it builds for a bare target (`no_std` with `alloc`).
 //!
-//! Most people want an adapter, which drives this crate on a runtime and re-exports it: `adapter-tokio`. Use this
+//! Most people want an adapter, which drives this crate on a runtime and re-exports it: `adapter-tokio` or `adapter-smol`. Use this
 //! crate by itself to put the protocol into an event loop of your own: [`embedding`] is a guide to that, step by step, and
 //! [`Connection`] is what it is about.
 //!

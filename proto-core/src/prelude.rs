@@ -14,4 +14,4 @@ pub use crate::peer::{
     Status, WhileDown, on_push, on_request,
 };
 pub use crate::wire::{CloseCode, CloseInfo, ExtensionFields, Extensions, Hello, Lane, StatusCode};
-pub use crate::{Config, HeartbeatConfig, ProgressConfig, RoundTrip};
+pub use crate::{Config, Counters, HeartbeatConfig, Instant, ProgressConfig, RoundTrip};

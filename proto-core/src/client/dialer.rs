@@ -258,7 +258,8 @@ impl Dialer {
         }
     }
 
-    /// What to do next.
+    /// What to do next. It is said once.
+    #[must_use = "what is not done is not said again"]
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -320,17 +321,17 @@ impl Dialer {
             self.state = DialState::GivenUp(give_up);
             return;
         }
-        let mut wait = spread + self.config.delay.draw(self.failures, &mut self.rng);
+        let mut wait = spread.saturating_add(self.config.delay.draw(self.failures, &mut self.rng));
         if let Some(after) = hints.and_then(|hints| hints.retry_after) {
             let after = after.min(self.config.longest_retry_after);
             // All who were sent away together have heard the same time.
             let spread = self.config.first_loss_spread.max(after / 10);
-            wait = wait.max(after + up_to(spread, &mut self.rng));
+            wait = wait.max(after.saturating_add(up_to(spread, &mut self.rng)));
         }
         if Verdict::on(reason) == Verdict::Doubtful {
             if let Some(config) = &self.config.breaker {
                 if let Some(pause) = self.breaker.count(config, self.now) {
-                    wait = wait.max(pause + up_to(pause / 10, &mut self.rng));
+                    wait = wait.max(pause.saturating_add(up_to(pause / 10, &mut self.rng)));
                 }
             }
         }

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 /// assert!(redirects.allows("eu-3.games.example:7000"));
 /// assert!(!redirects.allows("games.example.evil.net:7000"));
 /// assert!(!redirects.allows("eu-3.games.example:22"));
+/// assert!(!Redirects::to(["*games.example:7000"]).allows("evilgames.example:7000"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,12 +42,13 @@ impl Redirects {
 
     /// Whether this address may be dialled because a peer says so.
     pub fn allows(&self, address: &str) -> bool {
-        self.allowed.iter().any(|rule| match rule.strip_prefix('*') {
-            Some(domain) => address
-                .len()
-                .checked_sub(domain.len())
-                .is_some_and(|at| at > 0 && is_same(address.get(at..), domain) && is_host(&address[..at])),
-            None => is_same(Some(address), rule),
+        self.allowed.iter().any(|rule| {
+            match rule.strip_prefix('*').filter(|domain| domain.starts_with('.')) {
+                Some(domain) => address.len().checked_sub(domain.len()).is_some_and(|at| {
+                    at > 0 && is_same(address.get(at..), domain) && is_host(&address[..at])
+                }),
+                None => is_same(Some(address), rule),
+            }
         })
     }
 }

@@ -63,8 +63,10 @@ enum State {
         end: u64,
         reply: Option<Box<Partial>>,
     },
-    /// The caller's side has ended; the final REPLY is still to come.
+    /// The caller's side has ended; the final REPLY is still to come, once the peer has all of the REQUEST or a CANCEL in
+    /// place of the rest.
     Abandoned {
+        sent: bool,
         reply: Option<Box<Partial>>,
     },
 }
@@ -148,7 +150,10 @@ impl Calls {
     /// The REQUEST, or the rest of it, takes its place in the byte stream. Gives its deadline.
     pub(super) fn commit(&mut self, id: Sequence, end: u64) -> Option<Instant> {
         let slot = self.slot_mut(id)?;
-        let State::Waiting { deadline, .. } = slot.state else { return None };
+        let State::Waiting { deadline, .. } = slot.state else {
+            self.sent_all(id);
+            return None;
+        };
         slot.state = State::Committed { end, reply: None };
         deadline
     }
@@ -158,21 +163,33 @@ impl Calls {
         match self.slot(id)?.state {
             State::Free { .. } | State::Waiting { .. } => None,
             State::Committed { .. } => Some(Answered::Waited),
-            State::Abandoned { .. } => Some(Answered::Late),
+            State::Abandoned { sent: true, .. } => Some(Answered::Late),
+            State::Abandoned { sent: false, .. } => None,
+        }
+    }
+
+    /// CANCEL, or the last of the REQUEST, is on its way: the final REPLY may come. Says whether it is still to come.
+    pub(super) fn sent_all(&mut self, id: Sequence) -> bool {
+        match self.slot_mut(id) {
+            Some(Slot { state: State::Abandoned { sent, .. }, .. }) => {
+                *sent = true;
+                true
+            }
+            _ => false,
         }
     }
 
     /// The part of a REPLY that has arrived, to be put together with the next fragment.
     pub(super) fn take_reply(&mut self, id: Sequence) -> Option<Box<Partial>> {
         match &mut self.slot_mut(id)?.state {
-            State::Committed { reply, .. } | State::Abandoned { reply } => reply.take(),
+            State::Committed { reply, .. } | State::Abandoned { reply, .. } => reply.take(),
             State::Free { .. } | State::Waiting { .. } => None,
         }
     }
 
     pub(super) fn keep_reply(&mut self, partial: Box<Partial>) {
         if let Some(slot) = self.slot_mut(partial.header.sequence) {
-            if let State::Committed { reply, .. } | State::Abandoned { reply } = &mut slot.state {
+            if let State::Committed { reply, .. } | State::Abandoned { reply, .. } = &mut slot.state {
                 *reply = Some(partial);
             }
         }
@@ -197,7 +214,7 @@ impl Calls {
             &mut State::Waiting { place, started: true, .. } => (EndedEarly::Started(place), None),
             State::Committed { reply, .. } => (EndedEarly::Committed, reply.take()),
         };
-        slot.state = State::Abandoned { reply };
+        slot.state = State::Abandoned { sent: ended == EndedEarly::Committed, reply };
         if let Some(table) = &mut self.table {
             table.deadlines.remove(id.slot());
         }
@@ -266,7 +283,7 @@ impl Calls {
 impl Slot {
     fn reply(&self) -> Option<&Partial> {
         match &self.state {
-            State::Committed { reply, .. } | State::Abandoned { reply } => reply.as_deref(),
+            State::Committed { reply, .. } | State::Abandoned { reply, .. } => reply.as_deref(),
             State::Free { .. } | State::Waiting { .. } => None,
         }
     }

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::calls::{Answered, next_generation};
+use super::calls::next_generation;
 use super::close::Closing;
 use super::lanes::{Lanes, Place};
 use super::waiting::{Piece, Rest, Waiting};
@@ -169,7 +169,7 @@ impl Connection {
 
     /// CANCEL for a call whose caller has given up, unless its answer has come meanwhile.
     fn commit_cancel(&mut self, id: Sequence) {
-        if self.calls.find(id) == Some(Answered::Late) {
+        if self.calls.sent_all(id) {
             let header = Header { sequence: id, ..empty_header(Kind::Cancel) };
             self.outbox.commit_frame(header, |_| {}, Bytes::new());
         }

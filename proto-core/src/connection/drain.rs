@@ -22,11 +22,10 @@ use crate::wire::{CloseCode, CloseInfo, Flags, Kind};
 /// A connection that comes to its end.
 #[derive(Debug)]
 pub(super) struct Draining {
-    /// Of the first DRAIN, whoever sent it.
-    pub(super) code: CloseCode,
-    pub(super) info: CloseInfo,
-    /// This side wants it, and limits its time.
-    pub(super) own: bool,
+    /// Of the first DRAIN, whoever sent it: what this side's DRAINs say.
+    code: CloseCode,
+    /// If this side wants it, and so limits its time: what its CLOSE will say.
+    own: Option<(CloseCode, CloseInfo)>,
     said: Word,
     heard: Word,
 }
@@ -49,7 +48,7 @@ impl Draining {
 
     /// What the words for the peer hold in memory.
     pub(super) fn held_bytes(&self) -> usize {
-        info_bytes(&self.info)
+        self.own.as_ref().map_or(0, |(_, info)| info_bytes(info))
     }
 }
 
@@ -64,11 +63,8 @@ impl Connection {
         self.observe(now);
         match &mut self.state {
             State::Handshaking { .. } => return self.close(now, code, info),
-            State::Open => self.start_draining(code, info, true, Word::Nothing),
-            State::Draining(draining) if !draining.own => {
-                (draining.own, draining.code, draining.info) = (true, code, info);
-            }
-            State::Draining(_) => {}
+            State::Open => self.start_draining(code, Some((code, info)), Word::Nothing),
+            State::Draining(draining) => drop(draining.own.get_or_insert((code, info))),
             State::Closing(_) | State::Closed(_) => return,
         }
         self.timers.clear(Timer::Idle);
@@ -110,7 +106,7 @@ impl Connection {
         let word = if flags.contains(Flags::END) { Word::End } else { Word::Drain };
         match &mut self.state {
             State::Open => {
-                self.start_draining(code, CloseInfo::default(), false, word);
+                self.start_draining(code, None, word);
                 self.events.push(Event::Draining(code), 0);
             }
             State::Draining(draining) => draining.heard = word,
@@ -137,19 +133,30 @@ impl Connection {
     /// Goes on to closing when all that a drain waits for has come. Says whether it did.
     pub(super) fn finish_drain(&mut self) -> bool {
         let State::Draining(draining) = &self.state else { return false };
-        let agreed = draining.said == Word::End && draining.heard == Word::End || !self.limits.drain;
-        let done = draining.own && agreed && !self.limits.calls_in_line && self.is_quiet();
+        let done = draining.own.is_some() && self.is_drained(draining);
         if done {
             self.end_drain();
         }
         done
     }
 
+    /// Whether all has come that a drain waits for.
+    fn is_drained(&self, draining: &Draining) -> bool {
+        let agreed = draining.said == Word::End && draining.heard == Word::End || !self.limits.drain;
+        agreed && !self.limits.calls_in_line && self.has_no_calls()
+    }
+
+    /// Whether a CLOSE with this code is the end of the drain that this side wanted, and not an end of the peer's own.
+    pub(super) fn is_own_drain(&self, code: CloseCode) -> bool {
+        let State::Draining(draining) = &self.state else { return false };
+        draining.own.as_ref().is_some_and(|(own, _)| *own == code) && self.is_drained(draining)
+    }
+
     /// The drain is over, or its time is.
     pub(super) fn end_drain(&mut self) {
         if let State::Draining(draining) = &mut self.state {
-            let closing = Closing::own(draining.code, core::mem::take(&mut draining.info));
-            self.start_closing(closing);
+            let (code, info) = draining.own.take().unwrap_or_else(|| (draining.code, CloseInfo::default()));
+            self.start_closing(Closing::own(code, info));
         }
     }
 
@@ -159,7 +166,7 @@ impl Connection {
         if let Some(age) = self.config.max_age {
             // From 0.9 to 1.1 of it.
             let permille = 900 + Rng::new(seed).below(201) as u32;
-            self.timers.set(Timer::Age, self.now, age / 1000 * permille);
+            self.timers.set(Timer::Age, self.now, (age / 1000).saturating_mul(permille));
         }
         if let Some(idle) = self.config.idle_timeout {
             self.timers.set(Timer::Idle, self.now, idle);
@@ -190,10 +197,15 @@ impl Connection {
 
     /// Whether no call is in flight, and no push is being dealt with.
     fn is_quiet(&self) -> bool {
-        self.calls.in_flight() == 0 && self.requests.open() == 0 && self.push_window.outstanding() == 0
+        self.has_no_calls() && self.push_window.outstanding() == 0
     }
 
-    fn start_draining(&mut self, code: CloseCode, info: CloseInfo, own: bool, heard: Word) {
-        self.state = State::Draining(Box::new(Draining { code, info, own, said: Word::Nothing, heard }));
+    /// Whether no call is in flight, in either direction.
+    fn has_no_calls(&self) -> bool {
+        self.calls.in_flight() == 0 && self.requests.open() == 0
+    }
+
+    fn start_draining(&mut self, code: CloseCode, own: Option<(CloseCode, CloseInfo)>, heard: Word) {
+        self.state = State::Draining(Box::new(Draining { code, own, said: Word::Nothing, heard }));
     }
 }

@@ -11,7 +11,7 @@ use super::credit::SendAccount;
 use super::inbound::Inbound;
 use super::waiting::Waiting;
 use super::{Connection, Handshake, Limits, Role, State, Timer};
-use crate::error::{CloseReason, ProtocolError, Refusal};
+use crate::error::{CloseReason, ProtocolError, Refusal, TransportError};
 use crate::event::{Event, Message};
 use crate::framing::{Format, FrameHeader, Framing};
 use crate::wire::{Capabilities, CloseCode, CloseInfo, Credentials, Flags, Header, Hello, Kind, Sequence};
@@ -88,9 +88,12 @@ impl Connection {
         Ok(Header { length, kind: Kind::Push, flags, sequence, code: number })
     }
 
-    /// Whether enough has been handed out that was not released, so that reading has to wait.
+    /// Whether enough has been handed out that was not released, so that reading has to wait. Never within a message: the
+    /// rest of it has to come before it can be released.
     pub(super) fn is_paused(&self) -> bool {
-        self.is_foreign() && self.push_window.outstanding() >= self.config.push_window
+        self.is_foreign()
+            && !self.inbound.is_within_a_frame()
+            && self.push_window.outstanding() >= self.config.push_window
     }
 
     /// Whether a foreign format can say this.
@@ -108,8 +111,11 @@ impl Connection {
         self.outbox.commit_bytes(length, |out| format.framing().emit(header, out), message.body, None);
     }
 
-    /// The stream has ended, which is how the peer says goodbye.
+    /// The stream has ended, which is how the peer says goodbye, unless it was cut off in the middle of a message.
     pub(super) fn foreign_eof(&mut self) {
+        if self.inbound.is_within_a_frame() {
+            return self.finish(CloseReason::Transport(TransportError::Eof));
+        }
         let mut closing = Closing::answer(CloseCode::NORMAL, CloseInfo::default());
         closing.eof = true;
         self.timers.clear(Timer::Handshake);

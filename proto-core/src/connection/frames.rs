@@ -191,12 +191,11 @@ impl Connection {
     }
 
     fn receive_close(&mut self, code: CloseCode, info: CloseInfo) {
+        let is_own = self.is_own_drain(code);
         match &mut self.state {
-            State::Handshaking { .. } | State::Open => self.start_closing(Closing::answer(code, info)),
-            State::Draining(draining) => {
+            State::Handshaking { .. } | State::Open | State::Draining(_) => {
                 let mut closing = Closing::answer(code, info);
-                if draining.own && draining.code == code {
-                    // It is what this side asked for.
+                if is_own {
                     closing.reason = CloseReason::Local(code);
                 }
                 self.start_closing(closing);

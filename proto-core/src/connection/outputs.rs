@@ -30,6 +30,7 @@ impl Connection {
     ///
     /// Requests whose deadline has passed or whose caller has given them up while they waited here are answered and not
     /// handed out.
+    #[must_use = "an event that is not looked at is lost"]
     pub fn poll_event(&mut self) -> Option<Event> {
         loop {
             match self.events.pop()? {

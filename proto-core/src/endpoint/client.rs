@@ -14,7 +14,7 @@ use super::address::Address;
 use super::client_task::{ClientTask, Plan, late};
 use super::error::{AddressAction, AddressError, ConnectError};
 use super::runtime::{Runtime, Spawn};
-use crate::client::{Dialer, ReconnectConfig};
+use crate::client::{Dialer, ReconnectConfig, Verdict};
 use crate::config::Config;
 use crate::error::CloseReason;
 use crate::peer::{ClientState, Handler, Peer, WhileDown};
@@ -228,7 +228,12 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
             match client.opened().await {
                 Ok(()) => return Ok(client),
                 Err(reason) => {
+                    // Who is refused for good by one is not shown to the others.
+                    let terminal = Verdict::on(&reason) == Verdict::Terminal;
                     last = Some(ConnectError::Handshake { address: address.clone(), reason });
+                    if terminal {
+                        break;
+                    }
                 }
             }
         }

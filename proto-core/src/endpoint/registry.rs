@@ -208,8 +208,9 @@ impl ServerHandle {
     }
 
     /// Ends the server without losing a call: it takes no more connections, and drains those that it has, with `GOING_AWAY`.
-    /// Clients hear at once that they should call elsewhere; calls in flight, both ways, are answered, for at most `within`,
-    /// after which the connections are closed. `serve` returns when all of them have ended.
+    /// Clients hear of it at once ([`Peer::draining`]); calls in flight, both ways, are answered, for at most `within`, after
+    /// which the connections are closed. A client that comes back keeps its new calls until then, and makes them on its next
+    /// connection: so a short `within` is a short wait. `serve` returns when all of them have ended.
     ///
     /// Asked again, the shorter time counts; [`stop`](Self::stop) ends the wait.
     ///
@@ -222,8 +223,12 @@ impl ServerHandle {
     /// # }
     /// ```
     pub fn shutdown(&self, within: Duration) {
-        let (code, info) = (CloseCode::GOING_AWAY, CloseInfo::default());
-        self.0.stop(&Stop { code, info, drain: Some(within) });
+        self.shutdown_with(CloseCode::GOING_AWAY, &CloseInfo::default(), within);
+    }
+
+    /// Ends the server like [`shutdown`](Self::shutdown), and tells its peers this: when to come back, or where to go instead.
+    pub fn shutdown_with(&self, code: CloseCode, info: &CloseInfo, within: Duration) {
+        self.0.stop(&Stop { code, info: info.clone(), drain: Some(within) });
     }
 
     /// Ends the server like [`stop`](Self::stop), and tells its peers this.

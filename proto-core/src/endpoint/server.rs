@@ -150,7 +150,13 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                     );
                     let membership = registry.enter(driver.peer());
                     let hook = hooks.handshake_error.clone();
-                    runtime.spawn(ConnectionTask { driver, remote, hook, _membership: membership });
+                    runtime.spawn(ConnectionTask {
+                        driver,
+                        _runtime: runtime.clone(),
+                        remote,
+                        hook,
+                        _membership: membership,
+                    });
                 }
                 Some(Err(error)) => {
                     registry.count_accept_failure();
@@ -209,6 +215,8 @@ impl<R: Runtime, H> fmt::Debug for Server<R, H> {
 /// What a server spawns for each connection. It ends when the connection has ended.
 pub struct ConnectionTask<R: Runtime, H: Handler> {
     driver: Driver<R::Stream, R::Sleep, H>,
+    /// A runtime that has threads of its own keeps them for as long as it has connections.
+    _runtime: R,
     remote: SocketAddr,
     hook: Option<HandshakeHook>,
     _membership: Membership,

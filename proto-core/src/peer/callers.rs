@@ -12,7 +12,7 @@ use slab::Slab;
 
 use super::error::CallError;
 use super::shared::{CallResult, Wakers};
-use crate::error::Delivery;
+use crate::error::{CloseReason, Delivery};
 use crate::event::{CallId, Message};
 use crate::time::Instant;
 
@@ -50,8 +50,8 @@ pub(super) struct Caller {
     ticket: u64,
     waker: Option<Waker>,
     stage: Stage,
-    /// It was sent on a connection that was lost, so it may have been run whatever becomes of it now.
-    sent_before: bool,
+    /// How the connection ended on which it was sent before: it may have been run, whatever becomes of it now.
+    sent_before: Option<CloseReason>,
 }
 
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl Callers {
     }
 
     fn add(&mut self, ticket: u64, stage: Stage, waker: Waker) -> CallerKey {
-        let index = self.table.insert(Caller { ticket, waker: Some(waker), stage, sent_before: false });
+        let index = self.table.insert(Caller { ticket, waker: Some(waker), stage, sent_before: None });
         CallerKey { ticket, index }
     }
 
@@ -207,8 +207,8 @@ impl Callers {
     /// be run twice, goes back in line.
     pub(super) fn end(&mut self, call: CallId, result: CallResult, hope: bool, wakers: &mut Wakers) {
         let Some(key) = self.seats.remove(&call.sequence().to_u64()) else { return };
-        if let (true, Err(CallError::Lost { delivery, .. })) = (hope, &result) {
-            if let Some(queued) = self.take_again(key, *delivery) {
+        if let (true, Err(CallError::Lost { delivery, reason })) = (hope, &result) {
+            if let Some(queued) = self.take_again(key, *delivery, reason) {
                 self.step_back(key, queued);
                 return;
             }
@@ -217,11 +217,13 @@ impl Callers {
     }
 
     /// What to call again with, if that may be done.
-    fn take_again(&mut self, key: CallerKey, delivery: Delivery) -> Option<Queued> {
+    fn take_again(&mut self, key: CallerKey, delivery: Delivery, reason: &CloseReason) -> Option<Queued> {
         let Stage::Accepted(_, again) = &mut self.table[key.index].stage else { return None };
         let may = again.as_ref().is_some_and(|again| again.idempotent || delivery == Delivery::NotSent);
         let queued = again.take_if(|_| may)?;
-        self.table[key.index].sent_before |= delivery == Delivery::MaybeSent;
+        if delivery == Delivery::MaybeSent {
+            self.table[key.index].sent_before = Some(reason.clone());
+        }
         self.kept_bytes -= kept_len(Some(&queued));
         Some(*queued)
     }
@@ -236,10 +238,8 @@ impl Callers {
     }
 
     pub(super) fn finish(&mut self, key: CallerKey, mut result: CallResult, wakers: &mut Wakers) {
-        if self.table[key.index].sent_before {
-            if let Err(CallError::Lost { delivery, .. } | CallError::TimedOut(delivery)) = &mut result {
-                *delivery = Delivery::MaybeSent;
-            }
+        if let Some(reason) = self.table[key.index].sent_before.take() {
+            result = result.map_err(|error| tell_the_truth(error, reason));
         }
         self.reply_bytes += reply_len(&result);
         let caller = &mut self.table[key.index];
@@ -312,6 +312,18 @@ impl Callers {
                 })
             });
         }
+    }
+}
+
+/// What a call came to that may have been run on an earlier connection.
+fn tell_the_truth(error: CallError, reason: CloseReason) -> CallError {
+    let delivery = Delivery::MaybeSent;
+    match error {
+        CallError::TimedOut(_) => CallError::TimedOut(delivery),
+        CallError::Lost { reason, .. } => CallError::Lost { delivery, reason },
+        error if error.may_have_run() => error,
+        // It was not run this time. Nobody knows about the first.
+        _ => CallError::Lost { delivery, reason },
     }
 }
 

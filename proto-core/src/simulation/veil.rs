@@ -22,6 +22,11 @@ use crate::rng::Rng;
 pub struct Veil;
 
 impl MakeLayer for Veil {
+    fn max_held_bytes(&self) -> usize {
+        // Vectors grow by doubling.
+        2 * MOST_HELD + (16 << 10)
+    }
+
     fn make(&self, _: Role, seed: u64) -> Box<dyn Layer> {
         let nonce = Rng::new(seed).next_u64();
         Box::new(Veiled {

@@ -87,7 +87,7 @@ impl Plan<'_> {
                 ConnectError::Config(_) => return Err(Failure::new(Exit::Usage, error)),
                 _ => CloseReason::Transport(TransportError::Unreachable),
             };
-            dialer.failed(clock.now(), &reason);
+            dialer.ended(clock.now(), &reason);
             let Some(patience) = patience else {
                 return Err(Failure::new(Exit::Unreachable, error));
             };
