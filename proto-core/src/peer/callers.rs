@@ -11,7 +11,7 @@ use core::task::Waker;
 use slab::Slab;
 
 use super::error::CallError;
-use super::shared::{CallResult, Wakers};
+use super::shared::{CallResult, Wakers, is_draining};
 use crate::error::Delivery;
 use crate::event::{CallId, Message};
 use crate::time::Instant;
@@ -203,15 +203,18 @@ impl Callers {
         self.seats.insert(call.sequence().to_u64(), key);
     }
 
-    /// The outcome of an accepted call. If another connection may follow, one that was lost and was certainly not run, or may
-    /// be run twice, goes back in line.
+    /// The outcome of an accepted call. If another connection may follow, one that was lost or came too late for this one,
+    /// and was certainly not run, or may be run twice, goes back in line.
     pub(super) fn end(&mut self, call: CallId, result: CallResult, hope: bool, wakers: &mut Wakers) {
         let Some(key) = self.seats.remove(&call.sequence().to_u64()) else { return };
-        if let (true, Err(CallError::Lost { delivery, .. })) = (hope, &result) {
-            if let Some(queued) = self.take_again(key, *delivery) {
-                self.step_back(key, queued);
-                return;
-            }
+        let delivery = match &result {
+            Err(CallError::Lost { delivery, .. }) => Some(*delivery),
+            result if is_draining(result) => Some(Delivery::NotSent),
+            _ => None,
+        };
+        if let Some(queued) = delivery.filter(|_| hope).and_then(|delivery| self.take_again(key, delivery)) {
+            self.step_back(key, queued);
+            return;
         }
         self.finish(key, result, wakers);
     }
