@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use adapter_tokio::proto_core::endpoint::{ClientBuilder, Runtime, Spawn};
+use adapter_tokio::proto_core::wire::Capabilities;
 use adapter_tokio::proto_core::{Connection, Instant, Role};
 use adapter_tokio::{
     CallError, Client, ClientState, Clock, CloseCode, CloseInfo, CloseReason, Config, Delay, Delivery,
@@ -20,7 +21,7 @@ use adapter_tokio::{
 use common::{echo, in_time, on_both, serve, serve_with, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 const QUICK: Duration = Duration::from_millis(20);
@@ -91,6 +92,41 @@ fn a_call_that_was_lost_is_called_again_only_if_that_does_no_harm() {
         let lost = in_time(careful).await.unwrap().unwrap_err();
         assert!(matches!(lost, CallError::Lost { delivery: Delivery::MaybeSent, .. }), "{lost:?}");
         assert_eq!(in_time(again).await.unwrap().unwrap().body, "twice");
+    });
+}
+
+/// A peer that cannot send DRAIN answers DRAINING instead: such a call was not run, so it is for the next connection.
+#[test]
+fn a_call_that_is_answered_with_draining_waits_for_the_next_connection() {
+    on_both(|| async {
+        let gate = Arc::new(Semaphore::new(0));
+        let opens = gate.clone();
+        let handler = on_request(move |_, request| {
+            let gate = opens.clone();
+            async move {
+                gate.acquire().await.expect("it is never closed").forget();
+                Ok(request.body.into())
+            }
+        });
+        let plain = Config::default().capabilities.without(Capabilities::DRAIN);
+        let config = Config { capabilities: plain, ..Config::default() };
+        let server = Server::builder(handler).config(config).bind("127.0.0.1:0").await.unwrap();
+        let (handle, address) = (server.handle(), server.local_addr());
+        let serving = tokio::spawn(server.serve());
+        let client = quick_client(address).await;
+        let held = tokio::spawn(client.call("hold", "first"));
+        let received =
+            |count| handle.peers().first().is_some_and(|peer| peer.counters().frames_received >= count);
+        until(|| received(2)).await;
+        handle.shutdown(Duration::from_secs(60));
+        let late = tokio::spawn(client.call("echo", "late"));
+        until(|| received(3)).await;
+        until(|| client.is_draining()).await;
+        gate.add_permits(1);
+        assert_eq!(in_time(held).await.unwrap().unwrap().body, "first");
+        in_time(serving).await.unwrap();
+        serve_again(address, echo()).await;
+        assert_eq!(in_time(late).await.unwrap().unwrap().body, "late");
     });
 }
 

@@ -139,11 +139,7 @@ impl Connection {
     pub fn release(&mut self, now: Instant, token: PushToken) {
         let PushToken(charge) = token;
         self.observe(now);
-        let paused = self.is_paused();
         self.push_window.give_back(charge);
-        if paused && !self.is_paused() {
-            self.forgive_pause();
-        }
         self.note_message();
         self.pump();
     }

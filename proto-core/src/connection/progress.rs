@@ -64,11 +64,10 @@ impl Connection {
 
     /// Nothing may have come for too long in the middle of a frame.
     pub(super) fn check_pause(&mut self) {
-        let paused = self.is_paused();
         let (Some(limits), Some(liveness)) = (self.config.progress, &mut self.liveness) else { return };
         let due = liveness.progress.arrived + limits.pause;
-        // Who looks so late was not running, and who does not read knows as little of what the peer did meanwhile.
-        let excused = self.now.saturating_since(due) >= limits.window || paused;
+        // Who looks so late was not running, and cannot say what the peer did meanwhile.
+        let excused = self.now.saturating_since(due) >= limits.window;
         if due <= self.now && !excused {
             return self.fail(CloseReason::TimedOut(Limit::Progress));
         }
@@ -76,13 +75,6 @@ impl Connection {
             liveness.progress.arrived = self.now;
         }
         self.timers.set(Timer::Progress, liveness.progress.arrived, limits.pause);
-    }
-
-    /// Reading goes on that had to wait: what did not come meanwhile is not held against the peer.
-    pub(super) fn forgive_pause(&mut self) {
-        if let Some(liveness) = &mut self.liveness {
-            liveness.progress.arrived = self.now;
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use core::task::Waker;
 use slab::Slab;
 
 use super::error::CallError;
-use super::shared::{CallResult, Wakers};
+use super::shared::{CallResult, Wakers, is_draining};
 use crate::error::{CloseReason, Delivery};
 use crate::event::{CallId, Message};
 use crate::time::Instant;
@@ -203,26 +203,35 @@ impl Callers {
         self.seats.insert(call.sequence().to_u64(), key);
     }
 
-    /// The outcome of an accepted call. If another connection may follow, one that was lost and was certainly not run, or may
-    /// be run twice, goes back in line.
+    /// The outcome of an accepted call. If another connection may follow, one that was lost or came too late for this one,
+    /// and was certainly not run, or may be run twice, goes back in line.
     pub(super) fn end(&mut self, call: CallId, result: CallResult, hope: bool, wakers: &mut Wakers) {
         let Some(key) = self.seats.remove(&call.sequence().to_u64()) else { return };
-        if let (true, Err(CallError::Lost { delivery, reason })) = (hope, &result) {
-            if let Some(queued) = self.take_again(key, *delivery, reason) {
-                self.step_back(key, queued);
-                return;
-            }
+        let (delivery, reason) = match &result {
+            Err(CallError::Lost { delivery, reason }) => (Some(*delivery), Some(reason)),
+            result if is_draining(result) => (Some(Delivery::NotSent), None),
+            _ => (None, None),
+        };
+        let again = delivery.filter(|_| hope).and_then(|delivery| self.take_again(key, delivery, reason));
+        if let Some(queued) = again {
+            self.step_back(key, queued);
+            return;
         }
         self.finish(key, result, wakers);
     }
 
     /// What to call again with, if that may be done.
-    fn take_again(&mut self, key: CallerKey, delivery: Delivery, reason: &CloseReason) -> Option<Queued> {
+    fn take_again(
+        &mut self,
+        key: CallerKey,
+        delivery: Delivery,
+        reason: Option<&CloseReason>,
+    ) -> Option<Queued> {
         let Stage::Accepted(_, again) = &mut self.table[key.index].stage else { return None };
         let may = again.as_ref().is_some_and(|again| again.idempotent || delivery == Delivery::NotSent);
         let queued = again.take_if(|_| may)?;
         if delivery == Delivery::MaybeSent {
-            self.table[key.index].sent_before = Some(reason.clone());
+            self.table[key.index].sent_before = reason.cloned();
         }
         self.kept_bytes -= kept_len(Some(&queued));
         Some(*queued)

@@ -24,7 +24,7 @@ use crate::connection::Connection;
 use crate::error::{CloseReason, Delivery, Refusal, Refused, TransportError};
 use crate::event::{Event, Message, Outcome, Timeout};
 use crate::time::Instant;
-use crate::wire::CloseCode;
+use crate::wire::{CloseCode, CloseInfo, StatusCode};
 
 /// What a call comes to.
 pub(super) type CallResult = Result<Reply, CallError>;
@@ -189,6 +189,12 @@ impl State {
                 Event::Ended { call, outcome } => {
                     let hope = self.standby.as_ref().is_some_and(|standby| standby.has_hope());
                     let result = outcome_to_result(outcome, self.connection.close_reason());
+                    if hope && is_draining(&result) && self.connection.is_open() {
+                        // The peer takes no further calls here, and has no other way to say so: what is in flight is
+                        // waited for, and all else is for the next connection.
+                        let within = self.connection.config().drain_timeout;
+                        self.connection.drain(now, CloseCode::NORMAL, CloseInfo::default(), within);
+                    }
                     self.callers.end(call, result, hope, wakers);
                 }
                 Event::Writable => room = true,
@@ -310,6 +316,11 @@ impl Wakers {
             waker.wake();
         }
     }
+}
+
+/// Whether the peer did not run a call because the connection is coming to its end.
+pub(super) fn is_draining(result: &CallResult) -> bool {
+    matches!(result, Err(CallError::Status(status)) if status.code == StatusCode::DRAINING)
 }
 
 fn outcome_to_result(outcome: Outcome, reason: Option<&CloseReason>) -> CallResult {

@@ -1,4 +1,5 @@
-//! One call, made again for as long as it certainly was not run and there is another connection to come.
+//! One call, made again if its deadline passed while there was no connection. What else is to be called again when a
+//! connection is lost, the client calls again by itself.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -6,7 +7,6 @@ use std::task::{Context, Poll, ready};
 
 use adapter_tokio::{Call, CallError, Delivery, Message, Reply};
 
-use crate::exit::is_draining;
 use crate::link::Link;
 use crate::units::Deadline;
 
@@ -32,11 +32,7 @@ pub(crate) struct Request {
 enum Stage {
     Calls(Call),
     /// Until there is another connection, or none to hope for.
-    Waits {
-        /// There is one, but it comes to its end.
-        parting: bool,
-        change: Pin<Box<dyn Future<Output = ()>>>,
-    },
+    Waits(Pin<Box<dyn Future<Output = ()>>>),
 }
 
 impl<'a> Attempt<'a> {
@@ -52,10 +48,9 @@ impl<'a> Attempt<'a> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, CallError>> {
         loop {
             match &mut self.stage {
-                Stage::Waits { parting, change } => {
+                Stage::Waits(change) => {
                     // Asked each time, because a state that comes and goes between two polls is no change.
-                    let parting = *parting && self.link.ended() == self.ended;
-                    if self.link.has_hope() && (parting || !self.link.client.is_open()) {
+                    if self.link.has_hope() && !self.link.client.is_open() {
                         ready!(change.as_mut().poll(cx));
                         *change = change_of(self.link);
                     } else {
@@ -63,9 +58,8 @@ impl<'a> Attempt<'a> {
                     }
                 }
                 Stage::Calls(call) => match ready!(Pin::new(call).poll(cx)) {
-                    Err(error) if self.may_be_made_again(&error) => {
-                        let parting = is_draining(&error);
-                        self.stage = Stage::Waits { parting, change: change_of(self.link) };
+                    Err(CallError::TimedOut(delivery)) if self.may_be_made_again(delivery) => {
+                        self.stage = Stage::Waits(change_of(self.link));
                     }
                     result => return Poll::Ready(result),
                 },
@@ -73,17 +67,11 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn may_be_made_again(&self, error: &CallError) -> bool {
-        self.link.comes_back
-            && self.link.has_hope()
-            && match error {
-                CallError::TimedOut(delivery) => {
-                    let was_down =
-                        !self.was_open || !self.link.client.is_open() || self.link.ended() != self.ended;
-                    was_down && (self.request.idempotent || *delivery == Delivery::NotSent)
-                }
-                error => is_draining(error),
-            }
+    /// Whether a deadline passed while there was no connection.
+    fn may_be_made_again(&self, delivery: Delivery) -> bool {
+        let was_down = !self.was_open || !self.link.client.is_open() || self.link.ended() != self.ended;
+        let harmless = self.request.idempotent || delivery == Delivery::NotSent;
+        self.link.comes_back && self.link.has_hope() && was_down && harmless
     }
 }
 

@@ -176,42 +176,24 @@ fn reading_waits_while_closing_too() {
     assert_eq!(connection.close_reason(), Some(&CloseReason::Local(CloseCode::GOING_AWAY)));
 }
 
-/// A frame does not go on while nobody reads it, which is no fault of the peer.
+/// Reading does not wait within a message: what has to be released first would never be complete.
 #[test]
-fn a_frame_that_nobody_reads_is_not_slow() {
-    let mut connection = open(Role::Acceptor);
-    let mut most_of_two = [&[232, 3, 0, 0, 1, 0, 0, 0][..], &[7; 1000]].concat().repeat(2);
-    let mut rest = most_of_two.split_off(1500);
-    connection.handle_input(NOW, &mut most_of_two);
-    assert!(!connection.wants_read());
-    let Some(Event::Push { token, .. }) = connection.poll_event() else { panic!("a push") };
-    let mut now = NOW;
-    for _ in 0..10 {
-        now += Duration::from_secs(30);
-        connection.handle_timeout(now);
-        assert_eq!(connection.close_reason(), None);
-        assert!(connection.poll_timeout().is_none_or(|deadline| deadline.at > now));
+fn a_window_of_one_message_is_enough_however_it_is_cut() {
+    let config = Config { push_window: 1088, ..config() }.share().unwrap();
+    let mut connection = Connection::new(&config, Role::Dialer, NOW, 1);
+    assert_eq!(connection.poll_event(), Some(Event::Open(None)));
+    let message = [&[0, 4, 0, 0, 1, 0, 0, 0][..], &[7; 1024]].concat();
+    for _ in 0..3 {
+        for piece in message.chunks(100) {
+            assert!(connection.wants_read(), "the rest of a message is wanted");
+            connection.handle_input(NOW, &mut piece.to_vec());
+        }
+        assert!(!connection.wants_read());
+        let Some(Event::Push { token, .. }) = connection.poll_event() else { panic!("a push") };
+        // However long that takes: between messages the peer owes nothing.
+        assert_eq!(connection.poll_timeout(), None);
+        connection.release(NOW, token);
     }
-    connection.release(now, token);
-    assert!(connection.wants_read());
-    connection.handle_timeout(now + Duration::from_secs(29));
-    connection.handle_input(now, &mut rest);
-    assert!(matches!(connection.poll_event(), Some(Event::Push { .. })));
-
-    // The peer has as long as ever from when it is read again.
-    let mut silent = open(Role::Acceptor);
-    silent.handle_input(NOW, &mut most_of_two.clone());
-    let Some(Event::Push { token, .. }) = silent.poll_event() else { panic!("a push") };
-    let later = NOW + Duration::from_secs(45);
-    for time in [30, 45] {
-        silent.handle_timeout(NOW + Duration::from_secs(time));
-    }
-    silent.release(later, token);
-    for _ in 0..2 {
-        let Some(deadline) = silent.poll_timeout() else { panic!("it waits for the rest") };
-        silent.handle_timeout(deadline.at);
-    }
-    assert_eq!(silent.close_reason(), Some(&CloseReason::TimedOut(Limit::Progress)));
 }
 
 proptest! {
