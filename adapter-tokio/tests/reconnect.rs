@@ -457,3 +457,43 @@ fn attributes_are_not_kept_while_there_is_no_connection() {
         assert!(client.attribute::<Session>().is_none());
     });
 }
+
+/// Each attempt asks for the credentials anew, and each connection is announced to the client's handler.
+#[test]
+fn credentials_that_expire_are_asked_for_again_and_each_connection_is_announced() {
+    on_both(|| async {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let seeing = seen.clone();
+        let handler = move || {
+            let seeing = seeing.clone();
+            on_request(|_, _| async { Ok("".into()) }).on_open(move |_, hello| {
+                seeing.lock().expect("nobody panics with it").push(hello.credentials.to_vec());
+                async { Ok(()) }
+            })
+        };
+        let server = serve(handler()).await;
+        let address = server.local_addr();
+        let (asked, opened) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let announced = opened.clone();
+        let own = on_request(|_, _| async { Ok("".into()) }).on_opened(move |peer| {
+            assert!(peer.is_open());
+            announced.fetch_add(1, Ordering::SeqCst);
+        });
+        let client = client(own)
+            .reconnect(quick())
+            .credentials_with(move || vec![b'a' + asked.fetch_add(1, Ordering::SeqCst) as u8].into())
+            .connect(address)
+            .await
+            .unwrap();
+        until(|| opened.load(Ordering::SeqCst) == 1).await;
+        server.stop();
+        in_time(server.served).await.unwrap();
+        until(|| client.state() != ClientState::Connected).await;
+        let _again = serve_again(address, handler()).await;
+        until(|| opened.load(Ordering::SeqCst) == 2).await;
+        let seen = seen.lock().expect("nobody panics with it").clone();
+        assert_eq!(seen.first().map(Vec::as_slice), Some(&b"a"[..]));
+        assert!(seen.len() == 2 && seen[1] > seen[0], "{seen:?}");
+        in_time(client.finish()).await;
+    });
+}

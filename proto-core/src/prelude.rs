@@ -13,5 +13,7 @@ pub use crate::peer::{
     Call, CallError, ClientState, Clock, Handler, Handlers, NoHandler, Peer, Push, Refuse, Reply, Request,
     Status, WhileDown, on_push, on_request,
 };
-pub use crate::wire::{CloseCode, CloseInfo, ExtensionFields, Extensions, Hello, Lane, StatusCode};
+pub use crate::wire::{
+    CloseCode, CloseInfo, Credentials, ExtensionFields, Extensions, Hello, Lane, StatusCode,
+};
 pub use crate::{Config, Counters, HeartbeatConfig, Instant, ProgressConfig, RoundTrip};

@@ -33,7 +33,7 @@ pub struct ReconnectConfig {
     /// How long a connection must have been open, and have brought a sign of life from the application or a heartbeat,
     /// before its failures are forgotten. Default 30 s.
     pub proven_after: Duration,
-    /// Give up after so many failures in a row. Default `None`: never.
+    /// Give up after so many failures in a row, of which the loss of an open connection is the first. Default `None`: never.
     pub attempt_limit: Option<u32>,
     /// The pause after failures that look as if they would last; `None` makes none. Default [`BreakerConfig::default`].
     pub breaker: Option<BreakerConfig>,

@@ -64,21 +64,23 @@ impl fmt::Display for Address {
 }
 
 impl Address {
+    /// Whether it can be resolved at all.
+    pub(super) fn check(&self) -> Result<(), AddressError> {
+        match self {
+            Self::Name(name) if !is_host_and_port(name) => {
+                Err(AddressError::new(AddressAction::Resolve, self, &malformed()))
+            }
+            Self::Name(_) | Self::Socket(_) => Ok(()),
+        }
+    }
+
     /// The socket addresses that this stands for; at least one.
     pub(super) async fn resolve<R: Runtime>(&self, runtime: &R) -> Result<Vec<SocketAddr>, AddressError> {
         let name = match self {
             Self::Socket(socket) => return Ok(vec![*socket]),
             Self::Name(name) => name,
         };
-        let resolved = match name.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                runtime.resolve(name).await
-            }
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "an address is host:port, such as 127.0.0.1:7000",
-            )),
-        };
+        let resolved = if is_host_and_port(name) { runtime.resolve(name).await } else { Err(malformed()) };
         match resolved {
             Ok(found) if found.is_empty() => {
                 Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
@@ -87,4 +89,12 @@ impl Address {
         }
         .map_err(|error| AddressError::new(AddressAction::Resolve, self, &error))
     }
+}
+
+fn is_host_and_port(name: &str) -> bool {
+    name.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "an address is host:port, such as 127.0.0.1:7000")
 }

@@ -11,7 +11,7 @@ use core::time::Duration;
 use std::io;
 
 use super::address::Address;
-use super::client_task::{ClientTask, Plan, late};
+use super::client_task::{AskCredentials, ClientTask, Plan, late};
 use super::error::{AddressAction, AddressError, ConnectError};
 use super::runtime::{Runtime, Spawn};
 use crate::client::{Dialer, ReconnectConfig, Verdict};
@@ -121,6 +121,7 @@ pub struct ClientBuilder<R, H> {
     handler: H,
     config: Config,
     credentials: Option<Credentials>,
+    ask_credentials: Option<AskCredentials>,
     connect_timeout: Duration,
     reconnect: Option<ReconnectConfig>,
     while_down: WhileDown,
@@ -134,6 +135,7 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
             handler,
             config: Config::default(),
             credentials: None,
+            ask_credentials: None,
             connect_timeout: Duration::from_secs(10),
             reconnect: Some(ReconnectConfig::default()),
             while_down: WhileDown::default(),
@@ -149,6 +151,12 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
     /// What the server's application is shown; at most 3,072 bytes. Default: the configuration's.
     pub fn credentials(mut self, credentials: impl Into<Credentials>) -> Self {
         self.credentials = Some(credentials.into());
+        self
+    }
+
+    /// Asks for the credentials at each attempt to connect: for tokens that expire. What is longer than 3,072 bytes is not shown.
+    pub fn credentials_with(mut self, ask: impl Fn() -> Credentials + Send + Sync + 'static) -> Self {
+        self.ask_credentials = Some(Arc::new(ask));
         self
     }
 
@@ -244,7 +252,7 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
     /// connection as [`while_down`](Self::while_down) says. [`Client::state`] tells where it stands.
     ///
     /// # Errors
-    /// If the configuration makes no sense, or if there is no address.
+    /// If the configuration makes no sense, if there is no address, or if one can never be resolved.
     pub fn start(
         self,
         addresses: impl IntoIterator<Item = impl Into<Address>>,
@@ -255,6 +263,9 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
         let prepared = self.prepare(addresses)?;
         if prepared.plan.addresses.is_empty() {
             return Err(ConnectError::NoAddress);
+        }
+        for address in &prepared.plan.addresses {
+            address.check()?;
         }
         // It has no connection yet, even if it does not come back.
         let (client, peer) = prepared.client(Some(prepared.while_down));
@@ -268,12 +279,15 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
         self,
         addresses: impl IntoIterator<Item = impl Into<Address>>,
     ) -> Result<Prepared<R, H>, ConnectError> {
-        let Self { runtime, handler, mut config, credentials, connect_timeout, reconnect, while_down } = self;
+        let Self {
+            runtime, handler, mut config, credentials, connect_timeout, reconnect, while_down, ..
+        } = self;
+        let ask = self.ask_credentials;
         config.credentials = credentials.unwrap_or(config.credentials);
         let bare = Config { credentials: Credentials::default(), ..config.clone() }.share()?;
         let config = config.share()?;
         let (handler, addresses) = (Arc::new(handler), addresses.into_iter().map(Into::into).collect());
-        let plan = Plan { runtime, handler, config, bare, addresses, connect_timeout };
+        let plan = Plan { runtime, handler, config, bare, credentials: ask, addresses, connect_timeout };
         Ok(Prepared { plan: Arc::new(plan), reconnect, while_down })
     }
 }

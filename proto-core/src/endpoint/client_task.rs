@@ -14,10 +14,11 @@ use std::io;
 use super::address::Address;
 use super::runtime::Runtime;
 use crate::client::{Action, Attempt, DialState, Dialer, Target};
-use crate::config::SharedConfig;
+use crate::config::{Config, SharedConfig};
 use crate::error::{CloseReason, TransportError};
 use crate::peer::{ClientState, Driver, Handler, Identity, Peer, Sleep};
 use crate::time::Instant;
+use crate::wire::Credentials;
 
 /// What a client spawns. It ends when the client has ended.
 pub struct ClientTask<R: Runtime, H: Handler> {
@@ -39,8 +40,22 @@ pub(super) struct Plan<R, H> {
     pub(super) config: SharedConfig,
     /// For whoever is not to be shown the credentials.
     pub(super) bare: SharedConfig,
+    /// Where credentials come from that are other ones each time.
+    pub(super) credentials: Option<AskCredentials>,
     pub(super) addresses: Vec<Address>,
     pub(super) connect_timeout: Duration,
+}
+
+/// Gives the credentials for one attempt.
+pub(super) type AskCredentials = Arc<dyn Fn() -> Credentials + Send + Sync>;
+
+impl<R, H> Plan<R, H> {
+    /// The configuration with the credentials of now, if they change. Some that are too long are not shown.
+    pub(super) fn fresh_config(&self) -> Option<SharedConfig> {
+        let credentials = self.credentials.as_ref()?();
+        let config = Config { credentials, ..(*self.config).clone() };
+        Some(config.share().unwrap_or_else(|_| self.bare.clone()))
+    }
 }
 
 enum Stage<R: Runtime, H: Handler> {
@@ -103,7 +118,8 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
 
     fn drive(&mut self, stream: R::Stream, remote: SocketAddr, bare: bool) {
         let Plan { runtime, handler, .. } = &*self.plan;
-        let config = if bare { &self.plan.bare } else { &self.plan.config };
+        let fresh = self.plan.fresh_config();
+        let config = if bare { &self.plan.bare } else { fresh.as_ref().unwrap_or(&self.plan.config) };
         let identity = Identity { id: 0, remote: Some(remote), seed: runtime.seed() };
         let driver = Driver::renew(&self.peer, config, identity, stream, runtime.sleep(), handler.clone());
         self.stage = Stage::Driving { driver: Box::new(driver), opened: false };

@@ -211,6 +211,8 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             Event::Open(_) => {
                 self.introduced = true;
                 self.was_open = true;
+                // The connection is open whatever the handler makes of it.
+                drop(catch_unwind(AssertUnwindSafe(|| handler.opened(peer))));
                 None
             }
             Event::Cancelled(id) => work.cancel(id),
@@ -382,7 +384,8 @@ impl<I, S, H: Handler> Drop for Driver<I, S, H> {
         let mut wakers = Wakers::default();
         shared.lock().abandon(now, &mut wakers);
         wakers.wake();
-        if let Some(reason) = self.peer.close_reason() {
+        let reason = shared.lock().connection.close_reason().cloned();
+        if let Some(reason) = reason {
             self.say_goodbye(&reason);
         }
     }

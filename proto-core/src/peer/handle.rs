@@ -222,7 +222,9 @@ impl Peer {
 
     /// Why the connection ended, or is ending; `None` while it is not.
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.0.lock().connection.close_reason().cloned()
+        let state = self.0.lock();
+        let between = state.connection.is_closed() && state.is_down();
+        state.connection.close_reason().filter(|_| !between).cloned()
     }
 
     /// How long the way to the other end and back takes, as far as heartbeats have measured it.

@@ -51,6 +51,12 @@ pub trait Handler: 'static {
     /// for [`Peer::opened`].
     fn open(&self, peer: Peer, hello: Hello) -> Self::Open;
 
+    /// The connection is open: of a client that comes back, each new one. This is where to log in, to subscribe or to greet: the
+    /// handle can be used from here on, in a task of its own if that waits. Default: does nothing.
+    fn opened(&self, peer: &Peer) {
+        let _ = peer;
+    }
+
     /// An opened connection has ended. Called once, last, for each connection that was let in.
     fn close(&self, peer: &Peer, reason: &CloseReason);
 }
@@ -81,11 +87,12 @@ impl Handler for NoHandler {
 
 /// A handler whose parts are closures; what has none behaves like [`NoHandler`].
 #[derive(Clone, Copy)]
-pub struct Handlers<R = NoHandler, P = NoHandler, O = NoHandler, C = NoHandler> {
+pub struct Handlers<R = NoHandler, P = NoHandler, O = NoHandler, C = NoHandler, W = NoHandler> {
     request: R,
     push: P,
     open: O,
     close: C,
+    opened: W,
     runs_to_end: fn(&Request) -> bool,
 }
 
@@ -128,7 +135,14 @@ where
     F: Fn(Peer, Request) -> T + 'static,
     T: Future<Output = Result<Reply, Status>> + 'static,
 {
-    Handlers { request, push: NoHandler, open: NoHandler, close: NoHandler, runs_to_end: never }
+    Handlers {
+        request,
+        push: NoHandler,
+        open: NoHandler,
+        close: NoHandler,
+        opened: NoHandler,
+        runs_to_end: never,
+    }
 }
 
 /// A handler that takes pushes with this closure.
@@ -137,28 +151,35 @@ where
     F: Fn(Peer, Push) -> T + 'static,
     T: Future<Output = ()> + 'static,
 {
-    Handlers { request: NoHandler, push, open: NoHandler, close: NoHandler, runs_to_end: never }
+    Handlers {
+        request: NoHandler,
+        push,
+        open: NoHandler,
+        close: NoHandler,
+        opened: NoHandler,
+        runs_to_end: never,
+    }
 }
 
-impl<R, P, O, C> Handlers<R, P, O, C> {
+impl<R, P, O, C, W> Handlers<R, P, O, C, W> {
     /// Answers calls with this closure.
-    pub fn on_request<F, T>(self, request: F) -> Handlers<F, P, O, C>
+    pub fn on_request<F, T>(self, request: F) -> Handlers<F, P, O, C, W>
     where
         F: Fn(Peer, Request) -> T + 'static,
         T: Future<Output = Result<Reply, Status>> + 'static,
     {
-        let Self { push, open, close, runs_to_end, .. } = self;
-        Handlers { request, push, open, close, runs_to_end }
+        let Self { push, open, close, opened, runs_to_end, .. } = self;
+        Handlers { request, push, open, close, opened, runs_to_end }
     }
 
     /// Takes pushes with this closure.
-    pub fn on_push<F, T>(self, push: F) -> Handlers<R, F, O, C>
+    pub fn on_push<F, T>(self, push: F) -> Handlers<R, F, O, C, W>
     where
         F: Fn(Peer, Push) -> T + 'static,
         T: Future<Output = ()> + 'static,
     {
-        let Self { request, open, close, runs_to_end, .. } = self;
-        Handlers { request, push, open, close, runs_to_end }
+        let Self { request, open, close, opened, runs_to_end, .. } = self;
+        Handlers { request, push, open, close, opened, runs_to_end }
     }
 
     /// Says which calls are run to their end even if their caller gives them up; see [`Handler::runs_to_end`].
@@ -175,26 +196,35 @@ impl<R, P, O, C> Handlers<R, P, O, C> {
     }
 
     /// Decides with this closure who is let in.
-    pub fn on_open<F, T>(self, open: F) -> Handlers<R, P, F, C>
+    pub fn on_open<F, T>(self, open: F) -> Handlers<R, P, F, C, W>
     where
         F: Fn(Peer, Hello) -> T + 'static,
         T: Future<Output = Result<(), Refuse>> + 'static,
     {
-        let Self { request, push, close, runs_to_end, .. } = self;
-        Handlers { request, push, open, close, runs_to_end }
+        let Self { request, push, close, opened, runs_to_end, .. } = self;
+        Handlers { request, push, open, close, opened, runs_to_end }
+    }
+
+    /// Hears with this closure that a connection is open; see [`Handler::opened`].
+    pub fn on_opened<F>(self, opened: F) -> Handlers<R, P, O, C, F>
+    where
+        F: Fn(&Peer) + 'static,
+    {
+        let Self { request, push, open, close, runs_to_end, .. } = self;
+        Handlers { request, push, open, close, opened, runs_to_end }
     }
 
     /// Hears with this closure that a connection has ended.
-    pub fn on_close<F>(self, close: F) -> Handlers<R, P, O, F>
+    pub fn on_close<F>(self, close: F) -> Handlers<R, P, O, F, W>
     where
         F: Fn(&Peer, &CloseReason) + 'static,
     {
-        let Self { request, push, open, runs_to_end, .. } = self;
-        Handlers { request, push, open, close, runs_to_end }
+        let Self { request, push, open, opened, runs_to_end, .. } = self;
+        Handlers { request, push, open, close, opened, runs_to_end }
     }
 }
 
-impl<R: OnRequest, P: OnPush, O: OnOpen, C: OnClose> Handler for Handlers<R, P, O, C> {
+impl<R: OnRequest, P: OnPush, O: OnOpen, C: OnClose, W: OnOpened> Handler for Handlers<R, P, O, C, W> {
     type Request = R::Future;
     type Push = P::Future;
     type Open = O::Future;
@@ -215,12 +245,16 @@ impl<R: OnRequest, P: OnPush, O: OnOpen, C: OnClose> Handler for Handlers<R, P, 
         self.open.on_open(peer, hello)
     }
 
+    fn opened(&self, peer: &Peer) {
+        self.opened.on_opened(peer);
+    }
+
     fn close(&self, peer: &Peer, reason: &CloseReason) {
         self.close.on_close(peer, reason);
     }
 }
 
-impl<R, P, O, C> fmt::Debug for Handlers<R, P, O, C> {
+impl<R, P, O, C, W> fmt::Debug for Handlers<R, P, O, C, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handlers").finish_non_exhaustive()
     }
@@ -286,4 +320,20 @@ impl<F: Fn(&Peer, &CloseReason) + 'static> OnClose for F {
 
 impl OnClose for NoHandler {
     fn on_close(&self, _: &Peer, _: &CloseReason) {}
+}
+
+/// The part of [`Handlers`] that hears of the beginning: a closure.
+pub trait OnOpened: 'static {
+    /// Hears of the beginning; see [`Handler::opened`].
+    fn on_opened(&self, peer: &Peer);
+}
+
+impl<F: Fn(&Peer) + 'static> OnOpened for F {
+    fn on_opened(&self, peer: &Peer) {
+        self(peer);
+    }
+}
+
+impl OnOpened for NoHandler {
+    fn on_opened(&self, _: &Peer) {}
 }

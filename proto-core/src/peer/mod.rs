@@ -33,7 +33,7 @@ pub use self::handle::Peer;
 #[cfg(feature = "endpoint")]
 pub(crate) use self::handle::message;
 pub use self::handler::{
-    Handler, Handlers, NoHandler, OnClose, OnOpen, OnPush, OnRequest, on_push, on_request,
+    Handler, Handlers, NoHandler, OnClose, OnOpen, OnOpened, OnPush, OnRequest, on_push, on_request,
 };
 pub use self::io::{Io, Sleep};
 pub use self::messages::{Push, Refuse, Reply, Request};
