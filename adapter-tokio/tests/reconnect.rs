@@ -497,3 +497,24 @@ fn credentials_that_expire_are_asked_for_again_and_each_connection_is_announced(
         in_time(client.finish()).await;
     });
 }
+
+/// A server that ends idle connections is not met by a client that comes back at once, over and over: it rests until
+/// somebody has something to say.
+#[test]
+fn a_client_with_nothing_to_say_rests() {
+    on_both(|| async {
+        let config = Config { idle_timeout: Some(3 * QUICK), ..Config::default() };
+        let server = serve_with(config, echo()).await;
+        let client = quick_client(server.local_addr()).await;
+        until(|| client.state() == ClientState::Resting).await;
+        tokio::time::sleep(10 * QUICK).await;
+        assert_eq!((client.state(), server.connections()), (ClientState::Resting, 0));
+        assert_eq!(in_time(client.call("echo", "awake")).await.unwrap().body, "awake");
+        until(|| client.state() == ClientState::Resting).await;
+        assert_eq!(client.push("note", "").unwrap_err().refusal, Refusal::NotOpen);
+        in_time(client.pushed("note", "heard")).await.unwrap();
+        until(|| client.state() == ClientState::Resting).await;
+        client.close(CloseCode::NORMAL, CloseInfo::default());
+        assert_eq!(in_time(client.closed()).await, CloseReason::Local(CloseCode::NORMAL));
+    });
+}

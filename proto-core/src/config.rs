@@ -88,7 +88,8 @@ pub struct Config {
     /// not left by then is lost. Default 30 s.
     pub close_timeout: Duration,
     /// How long a drain may take that a limit of this side begins ([`idle_timeout`](Self::idle_timeout),
-    /// [`max_age`](Self::max_age)); then the connection is closed, whatever is in flight. Default 30 s.
+    /// [`max_age`](Self::max_age)); then the connection is closed, whatever is in flight. A drain that the peer began is
+    /// closed after this time, too, counted from when nothing is in flight any more. Default 30 s.
     pub drain_timeout: Duration,
     /// After how long without a message or a call in flight to drain the connection, with code `IDLE`. Heartbeats do not
     /// count. Default `None`: never.

@@ -6,6 +6,8 @@
 //! | dialing | `opened`; `ended` | open; waiting, given up |
 //! | open | `ended` | waiting, given up |
 //! | waiting | its time | dialing |
+//! | open | `ended` because nothing was said | resting |
+//! | resting | `wake` | dialing |
 //! | any | `stop` | stopped |
 //! | given up, stopped | – | – |
 
@@ -107,6 +109,8 @@ pub enum DialState {
         /// When it begins.
         until: Instant,
     },
+    /// The connection ended because nothing was said on it: the next attempt waits until somebody [wants](Dialer::wake) one.
+    Resting,
     /// No attempt follows by itself.
     GivenUp(GiveUp),
     /// It was told to stop.
@@ -233,7 +237,19 @@ impl Dialer {
                 let spread = up_to(self.config.first_loss_spread, &mut self.rng);
                 self.go_on(reason, spread);
             }
-            DialState::Idle | DialState::Waiting { .. } | DialState::GivenUp(_) | DialState::Stopped => {}
+            DialState::Idle
+            | DialState::Resting
+            | DialState::Waiting { .. }
+            | DialState::GivenUp(_)
+            | DialState::Stopped => {}
+        }
+    }
+
+    /// Somebody has something to say: a client that rests dials at once. Does nothing in any other state.
+    pub fn wake(&mut self, now: Instant) {
+        self.observe(now);
+        if self.state == DialState::Resting {
+            self.dial();
         }
     }
 
@@ -336,6 +352,10 @@ impl Dialer {
             }
         }
         self.follow(hints);
+        if Verdict::on(reason) == Verdict::Rest {
+            self.state = DialState::Resting;
+            return;
+        }
         let attempt = self.failures.saturating_add(1);
         self.state = DialState::Waiting { attempt, until: self.now + wait };
     }

@@ -138,6 +138,21 @@ fn redirects_are_followed_where_that_is_allowed_and_a_few_times_in_a_row() {
 }
 
 #[test]
+fn a_client_on_whose_connection_nothing_was_said_rests_until_it_is_wanted() {
+    for reason in [CloseReason::Peer(CloseCode::IDLE, None), CloseReason::Local(CloseCode::IDLE)] {
+        let mut rig = Rig::new(ReconnectConfig::default(), 1, 1);
+        assert!(rig.attempt().is_some());
+        rig.dialer.wake(rig.now);
+        rig.dialer.opened(rig.now);
+        rig.dialer.ended(rig.now, &reason);
+        assert_eq!((rig.dialer.state(), rig.dialer.poll_timeout()), (&DialState::Resting, None));
+        assert!(!rig.dialer.is_final());
+        rig.dialer.wake(rig.now);
+        assert!(rig.attempt().is_some());
+    }
+}
+
+#[test]
 fn failures_that_would_last_lead_to_a_pause() {
     let mut rig = Rig::new(ReconnectConfig::default(), 1, 1);
     let stranger = CloseReason::Protocol(ProtocolError::BadPreface { offset: 0, byte: b'H' });

@@ -8,6 +8,8 @@ use crate::wire::CloseCode;
 pub enum Verdict {
     /// It does: the other end is gone for now, or asked for it.
     Retry,
+    /// Not before somebody wants to say something: there was nothing to say.
+    Rest,
     /// It may, but the same will probably happen again; such failures count for the [breaker](super::BreakerConfig).
     Doubtful,
     /// It does not, until something changes: other credentials, another version, another address.
@@ -26,6 +28,7 @@ impl Verdict {
     /// ```
     pub const fn on(reason: &CloseReason) -> Self {
         match reason {
+            CloseReason::Peer(CloseCode::IDLE, _) | CloseReason::Local(CloseCode::IDLE) => Self::Rest,
             CloseReason::Peer(code, _) => Self::on_code(*code),
             CloseReason::Protocol(ProtocolError::UnsupportedVersion) => Self::Terminal,
             CloseReason::Layer(_) | CloseReason::Protocol(_) => Self::Doubtful,

@@ -133,7 +133,16 @@ impl Connection {
     /// Goes on to closing when all that a drain waits for has come. Says whether it did.
     pub(super) fn finish_drain(&mut self) -> bool {
         let State::Draining(draining) = &self.state else { return false };
-        let done = draining.own.is_some() && self.is_drained(draining);
+        let (own, drained) = (draining.own.is_some(), self.is_drained(draining));
+        let done = own && drained;
+        if !own {
+            // The peer is waited for, but not for ever when nothing is left to wait for.
+            if !drained {
+                self.timers.clear(Timer::Drain);
+            } else if !self.timers.is_set(Timer::Drain) {
+                self.timers.set(Timer::Drain, self.now, self.config.drain_timeout);
+            }
+        }
         if done {
             self.end_drain();
         }

@@ -132,6 +132,9 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
             self.last = reason;
         }
         self.dialer.handle_timeout(now);
+        if self.is_wanted() {
+            self.dialer.wake(now);
+        }
         while let Some(action) = self.dialer.poll_action() {
             match action {
                 Action::Dial(attempt) => self.begin(now, attempt),
@@ -140,6 +143,11 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
                 Action::HangUp => self.stage = Stage::Rest,
             }
         }
+    }
+
+    /// Whether a client that rests is wanted again.
+    fn is_wanted(&self) -> bool {
+        *self.dialer.state() == DialState::Resting && self.peer.wants_connection()
     }
 
     fn begin(&mut self, now: Instant, Attempt { target, .. }: Attempt) {
@@ -245,6 +253,7 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
             DialState::Idle => return,
             DialState::Dialing(attempt) => ClientState::Connecting { attempt: attempt.number },
             DialState::Open => ClientState::Connected,
+            DialState::Resting => ClientState::Resting,
             &DialState::Waiting { attempt, until } => {
                 ClientState::Reconnecting { attempt, until, reason: reason() }
             }
@@ -275,7 +284,7 @@ impl<R: Runtime, H: Handler> Future for ClientTask<R, H> {
                 Turn::Wait(until) => until,
             };
             let deadline = this.peer.rest(cx).into_iter().chain(wait).min();
-            if this.peer.stopping().is_some() && !this.dialer.is_final() {
+            if this.peer.stopping().is_some() && !this.dialer.is_final() || this.is_wanted() {
                 continue;
             }
             match deadline {

@@ -18,7 +18,7 @@ use super::callers::{Callers, Queued};
 use super::clock::Clock;
 use super::error::{CallError, Status};
 use super::messages::Reply;
-use super::standby::{ClientState, Standby, WhileDown};
+use super::standby::{Standby, WhileDown};
 use super::watch::Watchers;
 use crate::connection::Connection;
 use crate::error::{CloseReason, Delivery, Refusal, Refused, TransportError};
@@ -73,7 +73,7 @@ pub(super) struct State {
     pub(super) watchers: Watchers,
     pub(super) attributes: Attributes,
     /// Those who wait have been told that the connection is ending.
-    ending: bool,
+    pub(super) ending: bool,
 }
 
 impl State {
@@ -88,25 +88,6 @@ impl State {
             attributes: Attributes::default(),
             ending: false,
         }
-    }
-
-    /// Puts a new connection in place of one that has ended. Gives that one, to be dropped without the lock.
-    pub(super) fn renew(
-        &mut self,
-        now: Instant,
-        mut connection: Connection,
-        remote: Option<SocketAddr>,
-    ) -> Connection {
-        if let Some(CloseReason::Local(code)) =
-            self.standby.as_ref().and_then(|standby| standby.stopping.as_ref())
-        {
-            // Whoever wanted the end, on another thread, has told the connection that goes.
-            connection.abort(now, *code);
-        }
-        self.remote = remote;
-        self.attributes = Attributes::default();
-        self.ending = false;
-        mem::replace(&mut self.connection, connection)
     }
 
     /// Whether a call that is made now waits for another connection: there is none that takes it, and one may follow.
@@ -149,36 +130,13 @@ impl State {
         match self.connection.push(now, message) {
             // There is nothing to push to, but there may be again.
             Err(Refused { refusal: Refusal::Closed, message }) if self.is_down() => {
+                if let Some(standby) = &mut self.standby {
+                    standby.wanted = true;
+                }
                 Err(Refused { refusal: Refusal::NotOpen, message })
             }
             result => result,
         }
-    }
-
-    /// Where the client stands.
-    pub(super) fn client_state(&self) -> ClientState {
-        match (&self.standby, self.connection.close_reason()) {
-            // The task that keeps the client connected says so a little later.
-            (Some(standby), _) if self.connection.is_running() && standby.state.end().is_none() => {
-                ClientState::Connected
-            }
-            (Some(standby), _) => standby.state.clone(),
-            (None, Some(reason)) if self.connection.is_closed() => ClientState::Stopped(reason.clone()),
-            (None, None) if !self.connection.is_running() => ClientState::Connecting { attempt: 1 },
-            (None, _) => ClientState::Connected,
-        }
-    }
-
-    /// Says where the client stands now.
-    pub(super) fn set_client_state(&mut self, now: Instant, client: ClientState, wakers: &mut Wakers) {
-        let Some(standby) = &mut self.standby else { return };
-        if standby.state == client {
-            return;
-        }
-        standby.state = client;
-        // Whoever waits for a connection that will never be is told so.
-        self.admit_queue(now, wakers);
-        wakers.extend(self.watchers.take_all());
     }
 
     /// Takes the events that have come: outcomes go to their callers, the rest to `inbox`.

@@ -7,10 +7,15 @@
 #[cfg(feature = "endpoint")]
 use alloc::boxed::Box;
 #[cfg(feature = "endpoint")]
-use core::{future::Future, task::Context};
+use core::{future::Future, mem, net::SocketAddr, task::Context};
 
 #[cfg(feature = "endpoint")]
-use super::{clock::Clock, handle::Peer, shared::Wakers};
+use super::{
+    attributes::Attributes,
+    clock::Clock,
+    handle::Peer,
+    shared::{State, Wakers},
+};
 use crate::client::GiveUp;
 #[cfg(feature = "endpoint")]
 use crate::config::SharedConfig;
@@ -41,6 +46,9 @@ pub enum ClientState {
         /// Why there is no connection.
         reason: CloseReason,
     },
+    /// The connection ended because nothing was said on it (`IDLE`): the next call, or a push that is refused for want of a
+    /// connection, brings another one.
+    Resting,
     /// No attempt follows by itself.
     GivenUp {
         /// What made it give up.
@@ -57,7 +65,7 @@ impl ClientState {
     pub const fn end(&self) -> Option<&CloseReason> {
         match self {
             Self::GivenUp { reason, .. } | Self::Stopped(reason) => Some(reason),
-            Self::Connecting { .. } | Self::Connected | Self::Reconnecting { .. } => None,
+            Self::Connecting { .. } | Self::Connected | Self::Reconnecting { .. } | Self::Resting => None,
         }
     }
 }
@@ -88,13 +96,16 @@ impl Default for WhileDown {
 pub(super) struct Standby {
     pub(super) policy: WhileDown,
     pub(super) state: ClientState,
+    /// Somebody wanted to push while there was no connection.
+    pub(super) wanted: bool,
     /// The application wants the client to end.
     pub(super) stopping: Option<CloseReason>,
 }
 
 impl Standby {
+    #[cfg(feature = "endpoint")]
     pub(super) const fn new(policy: WhileDown) -> Self {
-        Self { policy, state: ClientState::Connecting { attempt: 1 }, stopping: None }
+        Self { policy, state: ClientState::Connecting { attempt: 1 }, wanted: false, stopping: None }
     }
 
     /// Whether another connection may follow.
@@ -119,6 +130,12 @@ impl Peer {
         state.attributes.end();
         drop(state);
         peer
+    }
+
+    /// Whether somebody has something to say and no connection to say it on.
+    pub(crate) fn wants_connection(&self) -> bool {
+        let state = self.shared().lock();
+        state.callers.is_line() || state.standby.as_ref().is_some_and(|standby| standby.wanted)
     }
 
     pub(crate) fn other_end_has_spoken(&self) -> bool {
@@ -166,5 +183,56 @@ impl Peer {
         drop(old);
         wakers.wake();
         deadline
+    }
+}
+
+#[cfg(feature = "endpoint")]
+impl State {
+    /// Puts a new connection in place of one that has ended. Gives that one, to be dropped without the lock.
+    pub(super) fn renew(
+        &mut self,
+        now: Instant,
+        mut connection: Connection,
+        remote: Option<SocketAddr>,
+    ) -> Connection {
+        if let Some(CloseReason::Local(code)) =
+            self.standby.as_ref().and_then(|standby| standby.stopping.as_ref())
+        {
+            // Whoever wanted the end, on another thread, has told the connection that goes.
+            connection.abort(now, *code);
+        }
+        self.remote = remote;
+        if let Some(standby) = &mut self.standby {
+            standby.wanted = false;
+        }
+        self.attributes = Attributes::default();
+        self.ending = false;
+        mem::replace(&mut self.connection, connection)
+    }
+
+    /// Where the client stands.
+    pub(super) fn client_state(&self) -> ClientState {
+        match (&self.standby, self.connection.close_reason()) {
+            // The task that keeps the client connected says so a little later.
+            (Some(standby), _) if self.connection.is_running() && standby.state.end().is_none() => {
+                ClientState::Connected
+            }
+            (Some(standby), _) => standby.state.clone(),
+            (None, Some(reason)) if self.connection.is_closed() => ClientState::Stopped(reason.clone()),
+            (None, None) if !self.connection.is_running() => ClientState::Connecting { attempt: 1 },
+            (None, _) => ClientState::Connected,
+        }
+    }
+
+    /// Says where the client stands now.
+    pub(super) fn set_client_state(&mut self, now: Instant, client: ClientState, wakers: &mut Wakers) {
+        let Some(standby) = &mut self.standby else { return };
+        if standby.state == client {
+            return;
+        }
+        standby.state = client;
+        // Whoever waits for a connection that will never be is told so.
+        self.admit_queue(now, wakers);
+        wakers.extend(self.watchers.take_all());
     }
 }

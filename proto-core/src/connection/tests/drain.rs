@@ -385,3 +385,20 @@ fn calls_in_line_are_taken_in() {
         assert_eq!(bench.frames(), [Frame::close(WHY)]);
     }
 }
+
+/// LW-7.11: who is asked waits for the peer's CLOSE, but not for ever when nothing is in flight any more.
+#[test]
+fn a_peer_that_wanted_a_drain_and_never_closes_is_closed() {
+    let mut bench = Bench::open(Role::Dialer, Config { drain_timeout: 5 * SECOND, ..Config::default() });
+    let call = bench.call(b"last");
+    bench.take(&Frame::end(WHY));
+    bench.frames();
+    bench.pass(60 * SECOND);
+    assert_eq!(bench.frames(), [], "a call is in flight");
+    bench.take(&Frame::reply(call.sequence(), b"served"));
+    bench.pass(5 * SECOND - core::time::Duration::from_nanos(1));
+    assert_eq!(bench.frames(), []);
+    bench.pass(core::time::Duration::from_nanos(1));
+    assert_eq!(bench.frames(), [Frame::close(WHY)]);
+    assert_eq!(bench.end(), CloseReason::Local(WHY));
+}
