@@ -300,8 +300,8 @@ struct Prepared<R, H> {
 }
 
 impl<R: Runtime, H: Handler> Prepared<R, H> {
-    fn client(&self, standby: Option<WhileDown>) -> (Client, Peer) {
-        let peer = Peer::client(self.plan.runtime.clock(), &self.plan.config, standby);
+    fn client(&self, while_down: Option<WhileDown>) -> (Client, Peer) {
+        let peer = Peer::client(self.plan.runtime.clock(), &self.plan.config, while_down);
         (Client(Arc::new(CloseOnDrop(peer.clone()))), peer)
     }
 

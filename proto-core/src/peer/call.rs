@@ -119,7 +119,7 @@ impl Call {
                 Refused { refusal: Refusal::Full, message }
             } else {
                 let again =
-                    state.standby.as_ref().map(|_| Queued { message: message.clone(), deadline, idempotent });
+                    state.session.as_ref().map(|_| Queued { message: message.clone(), deadline, idempotent });
                 match state.connection.call(now, message, timeout) {
                     Ok(call) => {
                         let again = again.map(Box::new);

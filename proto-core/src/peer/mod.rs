@@ -20,8 +20,8 @@ mod handler;
 mod io;
 mod link;
 mod messages;
+mod session;
 mod shared;
-mod standby;
 mod watch;
 mod work;
 
@@ -37,7 +37,7 @@ pub use self::handler::{
 };
 pub use self::io::{Io, Sleep};
 pub use self::messages::{Push, Refuse, Reply, Request};
-pub use self::standby::{ClientState, WhileDown};
+pub use self::session::{ClientState, WhileDown};
 
 #[cfg(test)]
 mod tests;

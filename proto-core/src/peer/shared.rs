@@ -18,7 +18,7 @@ use super::callers::{Callers, Queued};
 use super::clock::Clock;
 use super::error::{CallError, Status};
 use super::messages::Reply;
-use super::standby::{Standby, WhileDown};
+use super::session::{Session, WhileDown};
 use super::watch::Watchers;
 use crate::connection::Connection;
 use crate::error::{CloseReason, Delivery, Refusal, Refused, TransportError};
@@ -65,7 +65,7 @@ pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) remote: Option<SocketAddr>,
     /// Of a client that comes back.
-    pub(super) standby: Option<Box<Standby>>,
+    pub(super) session: Option<Box<Session>>,
     pub(super) callers: Callers,
     /// The driver, if it has nothing to do.
     pub(super) driver: Option<Waker>,
@@ -81,7 +81,7 @@ impl State {
         Self {
             connection,
             remote,
-            standby: None,
+            session: None,
             callers: Callers::default(),
             driver: None,
             watchers: Watchers::default(),
@@ -92,12 +92,12 @@ impl State {
 
     /// Whether a call that is made now waits for another connection: there is none that takes it, and one may follow.
     pub(super) fn is_down(&self) -> bool {
-        !self.connection.is_open() && self.standby.as_ref().is_some_and(|standby| standby.has_hope())
+        !self.connection.is_open() && self.session.as_ref().is_some_and(|session| session.has_hope())
     }
 
     /// Whether one more call may wait while there is no connection.
     pub(super) fn may_wait(&self, message: &Message) -> Result<(), Refusal> {
-        let policy = self.standby.as_ref().map(|standby| standby.policy);
+        let policy = self.session.as_ref().map(|session| session.policy);
         match policy.unwrap_or_default() {
             WhileDown::Fail => Err(Refusal::NotOpen),
             WhileDown::Wait { calls, bytes } => {
@@ -110,16 +110,16 @@ impl State {
 
     /// Why there is no connection and never will be again.
     pub(super) fn end(&self) -> Option<&CloseReason> {
-        match &self.standby {
-            Some(standby) => standby.state.end(),
+        match &self.session {
+            Some(session) => session.state.end(),
             None => self.connection.close_reason().filter(|_| self.connection.is_closed()),
         }
     }
 
     /// The application wants the end, by this means. A client does not come back after it.
     pub(super) fn stop(&mut self, now: Instant, code: CloseCode, end: impl FnOnce(&mut Connection)) {
-        if let Some(standby) = &mut self.standby {
-            standby.stopping.get_or_insert(CloseReason::Local(code));
+        if let Some(session) = &mut self.session {
+            session.stopping.get_or_insert(CloseReason::Local(code));
         }
         // Who waits in line has no other connection to wait for now.
         self.tell_connection(now);
@@ -130,8 +130,8 @@ impl State {
         match self.connection.push(now, message) {
             // There is nothing to push to, but there may be again.
             Err(Refused { refusal: Refusal::Closed, message }) if self.is_down() => {
-                if let Some(standby) = &mut self.standby {
-                    standby.wanted = true;
+                if let Some(session) = &mut self.session {
+                    session.wanted = true;
                 }
                 Err(Refused { refusal: Refusal::NotOpen, message })
             }
@@ -145,7 +145,7 @@ impl State {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Ended { call, outcome } => {
-                    let hope = self.standby.as_ref().is_some_and(|standby| standby.has_hope());
+                    let hope = self.session.as_ref().is_some_and(|session| session.has_hope());
                     let result = outcome_to_result(outcome, self.connection.close_reason());
                     if hope && is_draining(&result) && self.connection.is_open() {
                         // The peer takes no further calls here, and has no other way to say so: what is in flight is
@@ -184,7 +184,7 @@ impl State {
     /// knows, so a drain must not lose it.
     fn tell_connection(&mut self, now: Instant) {
         self.count_replies();
-        let elsewhere = self.standby.as_ref().is_some_and(|standby| standby.has_hope());
+        let elsewhere = self.session.as_ref().is_some_and(|session| session.has_hope());
         self.connection.hold_calls(now, self.callers.is_line() && !elsewhere);
     }
 
@@ -193,7 +193,7 @@ impl State {
         if self.is_down() {
             return;
         }
-        let keep = self.standby.is_some();
+        let keep = self.session.is_some();
         while let Some((key, queued)) = self.callers.first_in_line() {
             let timeout = match queued.deadline {
                 Some(at) => Timeout::After(at.saturating_since(now)),

@@ -91,9 +91,9 @@ impl Default for WhileDown {
     }
 }
 
-/// What a client keeps beside its connection.
+/// What survives of a client when its connection ends, beside the callers that still wait and the watches.
 #[derive(Debug)]
-pub(super) struct Standby {
+pub(super) struct Session {
     pub(super) policy: WhileDown,
     pub(super) state: ClientState,
     /// Somebody wanted to push while there was no connection.
@@ -102,7 +102,7 @@ pub(super) struct Standby {
     pub(super) stopping: Option<CloseReason>,
 }
 
-impl Standby {
+impl Session {
     #[cfg(feature = "endpoint")]
     pub(super) const fn new(policy: WhileDown) -> Self {
         Self { policy, state: ClientState::Connecting { attempt: 1 }, wanted: false, stopping: None }
@@ -117,15 +117,15 @@ impl Standby {
 /// What keeps a client connected uses its handle so.
 #[cfg(feature = "endpoint")]
 impl Peer {
-    /// The handle of a client that has no connection yet. `standby` says what waits while it has none; without it, its first
-    /// connection is all there is.
-    pub(crate) fn client(clock: Clock, config: &SharedConfig, standby: Option<WhileDown>) -> Self {
+    /// The handle of a client that has no connection yet. `while_down` says what waits while it has none; without it, its
+    /// first connection is all there is.
+    pub(crate) fn client(clock: Clock, config: &SharedConfig, while_down: Option<WhileDown>) -> Self {
         let mut connection = Connection::new(config, Role::Dialer, clock.now(), 0);
         connection.abort(clock.now(), CloseCode::NORMAL);
         while connection.poll_event().is_some() {}
         let peer = Self::new(0, None, clock, connection);
         let mut state = peer.shared().lock();
-        state.standby = standby.map(|policy| Box::new(Standby::new(policy)));
+        state.session = while_down.map(|policy| Box::new(Session::new(policy)));
         // There is nothing yet to keep them with.
         state.attributes.end();
         drop(state);
@@ -135,7 +135,7 @@ impl Peer {
     /// Whether somebody has something to say and no connection to say it on.
     pub(crate) fn wants_connection(&self) -> bool {
         let state = self.shared().lock();
-        state.callers.is_line() || state.standby.as_ref().is_some_and(|standby| standby.wanted)
+        state.callers.is_line() || state.session.as_ref().is_some_and(|session| session.wanted)
     }
 
     pub(crate) fn other_end_has_spoken(&self) -> bool {
@@ -144,7 +144,7 @@ impl Peer {
 
     /// Why the application wants the client to end, if it does.
     pub(crate) fn stopping(&self) -> Option<CloseReason> {
-        self.shared().lock().standby.as_ref()?.stopping.clone()
+        self.shared().lock().session.as_ref()?.stopping.clone()
     }
 
     /// Where the client stands.
@@ -196,14 +196,14 @@ impl State {
         remote: Option<SocketAddr>,
     ) -> Connection {
         if let Some(CloseReason::Local(code)) =
-            self.standby.as_ref().and_then(|standby| standby.stopping.as_ref())
+            self.session.as_ref().and_then(|session| session.stopping.as_ref())
         {
             // Whoever wanted the end, on another thread, has told the connection that goes.
             connection.abort(now, *code);
         }
         self.remote = remote;
-        if let Some(standby) = &mut self.standby {
-            standby.wanted = false;
+        if let Some(session) = &mut self.session {
+            session.wanted = false;
         }
         self.attributes = Attributes::default();
         self.ending = false;
@@ -212,12 +212,12 @@ impl State {
 
     /// Where the client stands.
     pub(super) fn client_state(&self) -> ClientState {
-        match (&self.standby, self.connection.close_reason()) {
+        match (&self.session, self.connection.close_reason()) {
             // The task that keeps the client connected says so a little later.
-            (Some(standby), _) if self.connection.is_running() && standby.state.end().is_none() => {
+            (Some(session), _) if self.connection.is_running() && session.state.end().is_none() => {
                 ClientState::Connected
             }
-            (Some(standby), _) => standby.state.clone(),
+            (Some(session), _) => session.state.clone(),
             (None, Some(reason)) if self.connection.is_closed() => ClientState::Stopped(reason.clone()),
             (None, None) if !self.connection.is_running() => ClientState::Connecting { attempt: 1 },
             (None, _) => ClientState::Connected,
@@ -226,11 +226,11 @@ impl State {
 
     /// Says where the client stands now.
     pub(super) fn set_client_state(&mut self, now: Instant, client: ClientState, wakers: &mut Wakers) {
-        let Some(standby) = &mut self.standby else { return };
-        if standby.state == client {
+        let Some(session) = &mut self.session else { return };
+        if session.state == client {
             return;
         }
-        standby.state = client;
+        session.state = client;
         // Whoever waits for a connection that will never be is told so.
         self.admit_queue(now, wakers);
         wakers.extend(self.watchers.take_all());
