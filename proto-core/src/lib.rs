@@ -5,9 +5,9 @@
 //! the input and output: it knows no socket, clock, thread or source of entropy, and without its optional features
 //! it builds for a bare target (`no_std` with `alloc`).
 //!
-//! Most people want an adapter, which drives this crate on a runtime and re-exports it: `adapter-tokio` or `adapter-smol`. Use this
-//! crate by itself to put the protocol into an event loop of your own: [`embedding`] is a guide to that, step by step, and
-//! [`Connection`] is what it is about.
+//! Most people want an adapter, which drives this crate on a runtime and re-exports it: `adapter-tokio`, `adapter-smol` or
+//! `adapter-glommio`. Use this crate by itself to put the protocol into an event loop of your own: [`embedding`] is a guide
+//! to that, step by step, and [`Connection`] is what it is about.
 //!
 //! # Features
 //!
