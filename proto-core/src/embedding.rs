@@ -114,8 +114,11 @@
 //!             continue;
 //!         }
 //!
-//!         let wait = connection.poll_timeout().map(|deadline| deadline.at.saturating_since(clock()));
-//!         stream.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
+//!         // A blocking socket waits for one thing at a time: what could not be written is tried again soon.
+//!         let soon = Duration::from_millis(1);
+//!         let until = |at: Instant| at.saturating_since(clock()).max(soon);
+//!         let wait = connection.poll_timeout().map(|deadline| until(deadline.at));
+//!         stream.set_read_timeout(if connection.transmit_len() > 0 { Some(soon) } else { wait })?;
 //!         // The rest of a large body can go straight to where it will be used.
 //!         let (result, lent) = match connection.body_space() {
 //!             Some(space) => (stream.read(space), true),
