@@ -60,6 +60,8 @@ fn wake(waiting: &RefCell<Option<Waker>>) {
 
 impl GlommioListener {
     pub(crate) fn new(listening: Listening) -> io::Result<Self> {
+        // Some systems answer an accept of io_uring at once, with an error, if the socket must not block.
+        listening.set_nonblocking(false)?;
         let listener = descriptor::adopt(listening.try_clone()?);
         let desk = Rc::new(Desk::default());
         glommio::spawn_local(accept(listener, desk.clone())).detach();

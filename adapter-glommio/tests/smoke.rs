@@ -210,3 +210,16 @@ fn servers_that_end_leave_no_descriptor_behind() {
         assert!(open() <= before + 250, "{before} descriptors before, {} now", open());
     });
 }
+#[test]
+fn an_idle_server_does_not_fail_to_accept() {
+    on_glommio(async {
+        let server = Server::bind("127.0.0.1:0", echo()).await.unwrap();
+        let handle = server.handle();
+        let _serving = glommio::spawn_local(server.serve());
+        for _ in 0..3 {
+            Timer::new(Duration::from_millis(30)).await;
+            in_time(connect(handle.local_addr())).await.unwrap();
+        }
+        assert_eq!(handle.accept_failures(), 0);
+    });
+}
