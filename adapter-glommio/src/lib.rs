@@ -48,6 +48,43 @@
 //! ([`executor`]); one that you make yourself does as well. Outside of an executor, servers and clients cannot be made: glommio
 //! panics.
 //!
+//! # A server on every core
+//!
+//! [`listen`] makes a socket that several executors accept from. Each has a handler of its own, a connection stays
+//! where it was taken, and all of them have one handle.
+//!
+//! ```
+//! use std::thread;
+//!
+//! use adapter_glommio::{Server, connect, listen, on_request, run};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # if let Err(reason) = run(async {}) { eprintln!("skipped: {reason}"); return Ok(()) }
+//! let listener = listen("127.0.0.1:0".parse()?)?;
+//! let shard = || {
+//!     let listener = listener.clone();
+//!     thread::spawn(move || {
+//!         run(async move {
+//!             let echo = on_request(|_, request| async move { Ok(request.body.into()) });
+//!             let server = Server::builder(echo).share(&listener).expect("the configuration is the default");
+//!             server.serve().await;
+//!         })
+//!     })
+//! };
+//! let shards = [shard(), shard()];
+//!
+//! let handle = listener.handle();
+//! let address = handle.local_addr();
+//! let reply = run(async { connect(address).await.expect("the shards are there").call(1, "hello").await })??;
+//! assert_eq!(reply.body, "hello");
+//! handle.stop();
+//! for shard in shards {
+//!     shard.join().expect("it does not panic")?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Panics
 //!
 //! glommio loses a whole executor to a panic in one task. What this crate spawns is caught: a handler that panics
@@ -83,6 +120,8 @@ pub use self::stream::{Sleep, Stream};
 pub type Server<H> = endpoint::Server<Glommio, H>;
 /// Configures a server on glommio.
 pub type ServerBuilder<H> = endpoint::ServerBuilder<Glommio, H>;
+/// An address that servers on several threads serve together; made by [`listen`].
+pub type SharedListener = endpoint::SharedListener<std::net::TcpListener>;
 /// Configures a client on glommio.
 pub type ClientBuilder<H> = endpoint::ClientBuilder<Glommio, H>;
 
@@ -109,6 +148,15 @@ pub async fn connect_with<H: Handler>(
     handler: H,
 ) -> Result<Client, ConnectError> {
     client(handler).connect(address).await
+}
+
+/// Listens on an address for servers on several threads, which take their part with [`ServerBuilder::share`].
+///
+/// # Errors
+/// The system's, if the address cannot be listened on.
+pub fn listen(address: SocketAddr) -> io::Result<SharedListener> {
+    let socket = adapter_kit::listen(address, endpoint::BACKLOG)?;
+    Ok(SharedListener::new(socket.local_addr()?, socket))
 }
 
 /// A client that is configured before it connects.
@@ -165,6 +213,7 @@ impl Default for Glommio {
 impl Runtime for Glommio {
     type Stream = Stream;
     type Listener = GlommioListener;
+    type Socket = std::net::TcpListener;
     type Sleep = Sleep;
     type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>>>>;
     type Connecting = Pin<Box<dyn Future<Output = io::Result<Stream>>>>;
@@ -188,7 +237,14 @@ impl Runtime for Glommio {
     }
 
     fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<GlommioListener> {
-        GlommioListener::new(adapter_kit::listen(address, backlog)?)
+        let listening = adapter_kit::listen(address, backlog)?;
+        // Some systems answer an accept of io_uring at once, with an error, if the socket must not block.
+        listening.set_nonblocking(false)?;
+        GlommioListener::new(listening)
+    }
+
+    fn adopt(&self, socket: &std::net::TcpListener) -> io::Result<GlommioListener> {
+        GlommioListener::new(socket.try_clone()?)
     }
 
     fn connect(&self, address: SocketAddr) -> Self::Connecting {

@@ -6,12 +6,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener as Listening};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use glommio::net::TcpListener;
+use glommio::timer::Timer;
 use proto_core::endpoint::Listener;
 use socket2::SockRef;
 
@@ -60,8 +62,6 @@ fn wake(waiting: &RefCell<Option<Waker>>) {
 
 impl GlommioListener {
     pub(crate) fn new(listening: Listening) -> io::Result<Self> {
-        // Some systems answer an accept of io_uring at once, with an error, if the socket must not block.
-        listening.set_nonblocking(false)?;
         let listener = descriptor::adopt(listening.try_clone()?);
         let desk = Rc::new(Desk::default());
         glommio::spawn_local(accept(listener, desk.clone())).detach();
@@ -71,9 +71,15 @@ impl GlommioListener {
 
 async fn accept(listener: TcpListener, desk: Rc<Desk>) {
     while poll_fn(|cx| desk.poll_wanted(cx)).await {
-        let accepted = listener.accept().await.map_err(io::Error::from).and_then(|stream| {
+        let accepted = listener.accept().await.map_err(io::Error::from);
+        if accepted.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+            // A shared socket must not block, and some systems do not wait for it.
+            Timer::new(Duration::from_millis(5)).await;
+            continue;
+        }
+        let accepted = accepted.and_then(|stream| {
             // A connection that has gone before it was looked at says nothing about the listener.
-            let gone = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
+            let gone = |_| io::Error::from(ErrorKind::ConnectionAborted);
             let remote = stream.peer_addr().map_err(|error| gone(error.into()))?;
             Ok((Stream::new(stream).map_err(gone)?, remote))
         });

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use adapter_glommio::{
     BindError, Bytes, CallError, ClientState, CloseCode, CloseInfo, Config, Delay, Handler, NoHandler,
-    ReconnectConfig, Route, Server, StatusCode, client, connect, connect_with, executor, on_request, run,
+    ReconnectConfig, Route, Server, StatusCode, client, connect, connect_with, executor, listen, on_request,
+    run,
 };
 use futures_lite::future;
 use glommio::timer::Timer;
@@ -221,5 +222,55 @@ fn an_idle_server_does_not_fail_to_accept() {
             in_time(connect(handle.local_addr())).await.unwrap();
         }
         assert_eq!(handle.accept_failures(), 0);
+    });
+}
+
+#[test]
+fn shards_are_one_server() {
+    if let Err(reason) = executor() {
+        return eprintln!("SKIPPED on glommio: {reason}");
+    }
+    let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let handle = listener.handle();
+    let shards: Vec<_> = (0..2)
+        .map(|shard: usize| {
+            let listener = listener.clone();
+            thread::spawn(move || {
+                run(async move {
+                    let calls = Rc::new(RefCell::new(0));
+                    let counted = calls.clone();
+                    let handler = on_request(move |_, _| {
+                        *counted.borrow_mut() += 1;
+                        async move { Ok(Bytes::from(vec![shard as u8]).into()) }
+                    });
+                    Server::builder(handler).share(&listener).unwrap().serve().await;
+                    calls.take()
+                })
+                .unwrap()
+            })
+        })
+        .collect();
+    on_glommio(async move {
+        let mut clients = Vec::new();
+        let mut took = [0; 2];
+        // Whoever is free takes a connection: both do, sooner or later.
+        in_time(async {
+            while clients.len() < 20 || took.contains(&0) {
+                let client = connect(handle.local_addr()).await.unwrap();
+                took[client.call("who", "").await.unwrap().body[0] as usize] += 1;
+                clients.push(client);
+            }
+        })
+        .await;
+        assert_eq!(handle.connections(), clients.len());
+        assert_eq!(handle.broadcast("news", "of both").accepted, clients.len());
+        assert_eq!(handle.accept_failures(), 0);
+        handle.stop_with(CloseCode::GOING_AWAY, &CloseInfo::default().and_stay_away());
+        until(|| shards.iter().all(|shard| shard.is_finished())).await;
+        let calls: Vec<i32> = shards.into_iter().map(|shard| shard.join().unwrap()).collect();
+        assert_eq!(calls, took);
+        let ended = Server::builder(echo()).share(&listener).unwrap_err();
+        assert!(ended.to_string().contains("have ended"), "{ended}");
+        let _again = Server::bind(handle.local_addr(), echo()).await.expect("the port is free");
     });
 }

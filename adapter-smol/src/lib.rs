@@ -85,6 +85,8 @@ pub use self::stream::{Sleep, Stream};
 pub type Server<H> = endpoint::Server<Smol, H>;
 /// Configures a server on smol.
 pub type ServerBuilder<H> = endpoint::ServerBuilder<Smol, H>;
+/// An address that servers on several threads serve together; made by [`listen`].
+pub type SharedListener = endpoint::SharedListener<std::net::TcpListener>;
 /// Configures a client on smol.
 pub type ClientBuilder<H> = endpoint::ClientBuilder<Smol, H>;
 
@@ -112,6 +114,15 @@ where
     Smol: Spawn<endpoint::ClientTask<Smol, H>>,
 {
     client(handler).connect(address).await
+}
+
+/// Listens on an address for servers on several threads, which take their part with [`ServerBuilder::share`].
+///
+/// # Errors
+/// The system's, if the address cannot be listened on.
+pub fn listen(address: SocketAddr) -> io::Result<SharedListener> {
+    let socket = adapter_kit::listen(address, endpoint::BACKLOG)?;
+    Ok(SharedListener::new(socket.local_addr()?, socket))
 }
 
 /// A client that is configured before it connects.
@@ -186,6 +197,7 @@ impl fmt::Debug for Smol {
 impl Runtime for Smol {
     type Stream = Stream;
     type Listener = SmolListener;
+    type Socket = std::net::TcpListener;
     type Sleep = Sleep;
     type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
     type Connecting = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
@@ -208,7 +220,11 @@ impl Runtime for Smol {
     }
 
     fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<SmolListener> {
-        Async::new(adapter_kit::listen(address, backlog)?).map(SmolListener)
+        self.adopt(&adapter_kit::listen(address, backlog)?)
+    }
+
+    fn adopt(&self, socket: &std::net::TcpListener) -> io::Result<SmolListener> {
+        Async::new(socket.try_clone()?).map(SmolListener)
     }
 
     fn connect(&self, address: SocketAddr) -> Self::Connecting {

@@ -135,6 +135,8 @@ pub use self::stream::{Sleep, Stream};
 pub type Server<H> = endpoint::Server<Tokio, H>;
 /// Configures a server on tokio.
 pub type ServerBuilder<H> = endpoint::ServerBuilder<Tokio, H>;
+/// An address that servers on several threads serve together; made by [`listen`].
+pub type SharedListener = endpoint::SharedListener<std::net::TcpListener>;
 /// Configures a client on tokio.
 pub type ClientBuilder<H> = endpoint::ClientBuilder<Tokio, H>;
 
@@ -164,6 +166,15 @@ where
     client(handler).connect(address).await
 }
 
+/// Listens on an address for servers on several threads, which take their part with [`ServerBuilder::share`].
+///
+/// # Errors
+/// The system's, if the address cannot be listened on.
+pub fn listen(address: SocketAddr) -> io::Result<SharedListener> {
+    let socket = adapter_kit::listen(address, endpoint::BACKLOG)?;
+    Ok(SharedListener::new(socket.local_addr()?, socket))
+}
+
 /// A client that is configured before it connects.
 pub fn client<H: Handler>(handler: H) -> ClientBuilder<H> {
     Client::builder(handler)
@@ -184,6 +195,7 @@ impl Default for Tokio {
 impl Runtime for Tokio {
     type Stream = Stream;
     type Listener = TokioListener;
+    type Socket = std::net::TcpListener;
     type Sleep = Sleep;
     type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
     type Connecting = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
@@ -207,7 +219,11 @@ impl Runtime for Tokio {
     }
 
     fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<TokioListener> {
-        TcpListener::from_std(adapter_kit::listen(address, backlog)?).map(TokioListener)
+        self.adopt(&adapter_kit::listen(address, backlog)?)
+    }
+
+    fn adopt(&self, socket: &std::net::TcpListener) -> io::Result<TokioListener> {
+        TcpListener::from_std(socket.try_clone()?).map(TokioListener)
     }
 
     fn connect(&self, address: SocketAddr) -> Self::Connecting {

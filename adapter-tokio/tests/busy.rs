@@ -27,6 +27,7 @@ struct Counted {
 impl Runtime for Counted {
     type Stream = Stream;
     type Listener = TokioListener;
+    type Socket = std::net::TcpListener;
     type Sleep = Sleep;
     type Resolving = <Tokio as Runtime>::Resolving;
     type Connecting = <Tokio as Runtime>::Connecting;
@@ -49,6 +50,10 @@ impl Runtime for Counted {
 
     fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<TokioListener> {
         self.tokio.bind(address, backlog)
+    }
+
+    fn adopt(&self, socket: &std::net::TcpListener) -> io::Result<TokioListener> {
+        self.tokio.adopt(socket)
     }
 
     fn connect(&self, address: SocketAddr) -> Self::Connecting {

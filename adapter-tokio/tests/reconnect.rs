@@ -269,6 +269,7 @@ struct Meddling {
 impl Runtime for Meddling {
     type Stream = <Tokio as Runtime>::Stream;
     type Listener = <Tokio as Runtime>::Listener;
+    type Socket = std::net::TcpListener;
     type Sleep = <Tokio as Runtime>::Sleep;
     type Resolving = <Tokio as Runtime>::Resolving;
     type Connecting = <Tokio as Runtime>::Connecting;
@@ -291,6 +292,10 @@ impl Runtime for Meddling {
 
     fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<Self::Listener> {
         self.tokio.bind(address, backlog)
+    }
+
+    fn adopt(&self, socket: &std::net::TcpListener) -> io::Result<Self::Listener> {
+        self.tokio.adopt(socket)
     }
 
     fn connect(&self, address: SocketAddr) -> Self::Connecting {

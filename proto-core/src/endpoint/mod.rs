@@ -12,6 +12,7 @@ mod error;
 mod registry;
 mod runtime;
 mod server;
+mod shared;
 
 pub use self::address::Address;
 pub use self::client::{Client, ClientBuilder};
@@ -19,7 +20,8 @@ pub use self::client_task::ClientTask;
 pub use self::error::{AddressAction, AddressError, BindError, ConnectError};
 pub use self::registry::{Broadcast, ServerHandle};
 pub use self::runtime::{Listener, Runtime, Spawn};
-pub use self::server::{ConnectionTask, Server, ServerBuilder};
+pub use self::server::{BACKLOG, ConnectionTask, Server, ServerBuilder};
+pub use self::shared::SharedListener;
 
 #[cfg(test)]
 mod tests;

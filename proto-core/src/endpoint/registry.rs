@@ -31,8 +31,33 @@ struct State {
     live: usize,
     accept_failures: u64,
     stopping: Option<Stop>,
-    /// The accept loop, if it waits for something here to change.
-    server: Option<Waker>,
+    /// The servers' tasks, each in its place.
+    servers: Vec<Option<Watcher>>,
+}
+
+/// A server's task that waits for something here to change.
+#[derive(Debug)]
+struct Watcher {
+    waker: Waker,
+    until: Until,
+}
+
+/// What a server's task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// That the server is told to stop.
+    Stopped,
+    /// That, or that a connection leaves.
+    Left,
+}
+
+impl State {
+    /// The tasks to wake: those that wait for connections to leave, or all of them.
+    fn take_watchers(&mut self, all: bool) -> Vec<Waker> {
+        let due = |watcher: &mut Watcher| all || watcher.until == Until::Left;
+        let due = self.servers.iter_mut().filter_map(|server| server.take_if(due));
+        due.map(|watcher| watcher.waker).collect()
+    }
 }
 
 /// How a server ends.
@@ -56,6 +81,13 @@ impl Stop {
 impl Registry {
     pub(super) fn new(local: SocketAddr) -> Arc<Self> {
         Arc::new(Self { local, state: Mutex::new(State { next_id: 1, ..State::default() }) })
+    }
+
+    /// A place for one more server's task.
+    pub(super) fn join(&self) -> usize {
+        let servers = &mut self.lock().servers;
+        servers.push(None);
+        servers.len() - 1
     }
 
     /// A number for a connection that was just taken.
@@ -87,9 +119,10 @@ impl Registry {
         self.lock().stopping.is_some()
     }
 
-    /// Wakes this task when a connection leaves or the server is told to stop.
-    pub(super) fn watch(&self, waker: &Waker) {
-        let old = self.lock().server.replace(waker.clone());
+    /// Wakes the task in this place when that happens which it waits for.
+    pub(super) fn watch(&self, place: usize, waker: &Waker, until: Until) {
+        let watcher = Watcher { waker: waker.clone(), until };
+        let old = self.lock().servers.get_mut(place).and_then(|server| server.replace(watcher));
         drop(old);
     }
 
@@ -98,17 +131,15 @@ impl Registry {
     }
 
     pub(super) fn stop(&self, stop: &Stop) {
-        let (peers, server) = {
+        let (peers, servers) = {
             let mut state = self.lock();
             state.stopping = Some(stop.clone());
-            (state.peers.values().cloned().collect::<Vec<_>>(), state.server.take())
+            (state.peers.values().cloned().collect::<Vec<_>>(), state.take_watchers(true))
         };
         for peer in peers {
             stop.tell(&peer);
         }
-        if let Some(server) = server {
-            server.wake();
-        }
+        servers.into_iter().for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -125,15 +156,13 @@ pub(super) struct Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let (peer, server) = {
+        let (peer, servers) = {
             let mut state = self.registry.lock();
             state.live -= 1;
-            (state.peers.remove(&self.id), state.server.take())
+            (state.peers.remove(&self.id), state.take_watchers(false))
         };
         drop(peer);
-        if let Some(server) = server {
-            server.wake();
-        }
+        servers.into_iter().for_each(Waker::wake);
     }
 }
 

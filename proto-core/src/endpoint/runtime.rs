@@ -16,6 +16,8 @@ pub trait Runtime: Clone + 'static {
     type Stream: Io + 'static;
     /// Takes connections.
     type Listener: Listener<Stream = Self::Stream> + 'static;
+    /// A listening socket that belongs to no thread yet; `()` if there are none.
+    type Socket: 'static;
     /// A timer that can be set again and again.
     type Sleep: Sleep + 'static;
     /// Finds out what a name means. Named, so that a client's task can hold it: boxed, and `Send` where tasks move.
@@ -40,6 +42,12 @@ pub trait Runtime: Clone + 'static {
     /// # Errors
     /// The system's.
     fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<Self::Listener>;
+
+    /// Accepts from a socket that listens already, and from which others may accept too.
+    ///
+    /// # Errors
+    /// The system's; [`Unsupported`](io::ErrorKind::Unsupported) if there are no such sockets.
+    fn adopt(&self, socket: &Self::Socket) -> io::Result<Self::Listener>;
 
     /// Connects to an address.
     fn connect(&self, address: SocketAddr) -> Self::Connecting;

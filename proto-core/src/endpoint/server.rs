@@ -12,16 +12,17 @@ use std::io;
 use super::accept::AcceptBackoff;
 use super::address::Address;
 use super::error::{AddressAction, AddressError, BindError};
-use super::registry::{Membership, Registry, ServerHandle, Stop};
+use super::registry::{Membership, Registry, ServerHandle, Stop, Until};
 use super::runtime::{Listener, Runtime, Spawn};
+use super::shared::SharedListener;
 use crate::config::{Config, SharedConfig};
 use crate::connection::Role;
 use crate::error::CloseReason;
 use crate::peer::{Clock, Driver, Handler, Identity, Sleep};
 use crate::wire::{CloseCode, CloseInfo};
 
-/// Connections that the system keeps ready to be accepted.
-const BACKLOG: u32 = 1024;
+/// How many connections the system keeps ready to be accepted.
+pub const BACKLOG: u32 = 1024;
 
 /// A server that listens and has not begun to serve.
 ///
@@ -35,6 +36,7 @@ pub struct Server<R: Runtime, H> {
     max_connections: Option<usize>,
     hooks: Hooks,
     registry: Arc<Registry>,
+    shared: Option<SharedListener<R::Socket>>,
 }
 
 /// Who wants to be told of what no handler hears of.
@@ -83,6 +85,7 @@ impl<R: Runtime + Default, H: Handler> Server<R, H> {
             max_connections: None,
             hooks: Hooks::default(),
             registry,
+            shared: None,
         })
     }
 
@@ -120,12 +123,14 @@ impl<R: Runtime, H: Handler> Server<R, H> {
     where
         R: Spawn<ConnectionTask<R, H>>,
     {
-        let Self { runtime, mut listener, handler, config, max_connections, hooks, registry } = self;
-        let _stop = StopOnDrop(registry.clone());
+        let Self { runtime, mut listener, handler, config, max_connections, hooks, registry, shared } = self;
+        let place = registry.join();
+        let stop = StopOnDrop { registry: registry.clone(), shared };
         let (clock, mut sleep, mut backoff) = (runtime.clock(), runtime.sleep(), AcceptBackoff::new());
         loop {
             let accepted = poll_fn(|cx| {
-                registry.watch(cx.waker());
+                let limited = max_connections.is_some();
+                registry.watch(place, cx.waker(), if limited { Until::Left } else { Until::Stopped });
                 if registry.is_stopping() {
                     return Poll::Ready(None);
                 }
@@ -164,14 +169,15 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                         hook(&error);
                     }
                     if let Some(wait) = backoff.fail(&error) {
-                        pause(&registry, &clock, &mut sleep, wait).await;
+                        pause(&registry, place, &clock, &mut sleep, wait).await;
                     }
                 }
             }
         }
         drop(listener);
+        stop.close();
         poll_fn(|cx| {
-            registry.watch(cx.waker());
+            registry.watch(place, cx.waker(), Until::Left);
             if registry.live() == 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -179,10 +185,10 @@ impl<R: Runtime, H: Handler> Server<R, H> {
 }
 
 /// Waits, unless the server is told to stop meanwhile.
-async fn pause(registry: &Registry, clock: &Clock, sleep: &mut impl Sleep, wait: Duration) {
+async fn pause(registry: &Registry, place: usize, clock: &Clock, sleep: &mut impl Sleep, wait: Duration) {
     let until = clock.now() + wait;
     poll_fn(|cx| {
-        registry.watch(cx.waker());
+        registry.watch(place, cx.waker(), Until::Stopped);
         if registry.is_stopping() || clock.now() >= until {
             return Poll::Ready(());
         }
@@ -195,13 +201,26 @@ async fn pause(registry: &Registry, clock: &Clock, sleep: &mut impl Sleep, wait:
 }
 
 /// Whoever drops a running server wants its connections to end too.
-struct StopOnDrop(Arc<Registry>);
+struct StopOnDrop<S> {
+    registry: Arc<Registry>,
+    shared: Option<SharedListener<S>>,
+}
 
-impl Drop for StopOnDrop {
+impl<S> StopOnDrop<S> {
+    /// Gives up the socket that others share, who end too.
+    fn close(&self) {
+        if let Some(shared) = &self.shared {
+            shared.close();
+        }
+    }
+}
+
+impl<S> Drop for StopOnDrop<S> {
     fn drop(&mut self) {
-        if !self.0.is_stopping() {
+        self.close();
+        if !self.registry.is_stopping() {
             let (code, info) = (CloseCode::GOING_AWAY, CloseInfo::default());
-            self.0.stop(&Stop { code, info, drain: None });
+            self.registry.stop(&Stop { code, info, drain: None });
         }
     }
 }
@@ -298,7 +317,25 @@ impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
         let (listener, local) = listen(&runtime, &address).await?;
         let registry = Registry::new(local);
         let handler = Arc::new(handler);
-        Ok(Server { runtime, listener, handler, config, max_connections, hooks, registry })
+        Ok(Server { runtime, listener, handler, config, max_connections, hooks, registry, shared: None })
+    }
+
+    /// Accepts from a socket that other servers accept from too, on other threads: see [`SharedListener`]. To be called on
+    /// the thread that will serve.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense, if the servers that share the socket have ended already, or if the runtime cannot
+    /// take the socket over.
+    pub fn share(self, listener: &SharedListener<R::Socket>) -> Result<Server<R, H>, BindError> {
+        let Self { runtime, handler, config, max_connections, hooks } = self;
+        let (config, registry) = (config.share()?, listener.registry().clone());
+        let shared = Some(listener.clone());
+        let listener = listener.listener(&runtime).map_err(|error| {
+            let address = ServerHandle(registry.clone()).local_addr().into();
+            AddressError::new(AddressAction::Listen, &address, &error)
+        })?;
+        let handler = Arc::new(handler);
+        Ok(Server { runtime, listener, handler, config, max_connections, hooks, registry, shared })
     }
 }
 

@@ -152,6 +152,7 @@ impl World {
 impl Runtime for World {
     type Stream = Stream;
     type Listener = Nobody;
+    type Socket = ();
     type Sleep = Timer;
     type Resolving = Ready<io::Result<Vec<SocketAddr>>>;
     type Connecting = Ready<io::Result<Stream>>;
@@ -174,6 +175,10 @@ impl Runtime for World {
     }
 
     fn bind(&self, _: SocketAddr, _: u32) -> io::Result<Nobody> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn adopt(&self, (): &()) -> io::Result<Self::Listener> {
         Err(ErrorKind::Unsupported.into())
     }
 
