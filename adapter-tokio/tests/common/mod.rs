@@ -14,7 +14,10 @@ use adapter_tokio::proto_core::wire::{
     Flags, HEADER_LEN, Header, HeaderView, Kind, PREFACE, Parsed, Sequence,
 };
 use adapter_tokio::proto_core::{Connection, Instant, Role};
-use adapter_tokio::{CloseCode, Config, Handler, Server, ServerHandle, Tokio, on_request};
+use adapter_tokio::{
+    Client, CloseCode, Config, Delay, Handler, NoHandler, ReconnectConfig, Server, ServerHandle, Tokio,
+    client, on_request,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -53,6 +56,29 @@ where
     let builder = Server::builder(handler).config(config);
     let server = builder.bind("127.0.0.1:0").await.expect("a free port");
     Running { handle: server.handle(), served: tokio::spawn(server.serve()) }
+}
+
+/// How soon a quick client comes back.
+pub(crate) const QUICK: Duration = Duration::from_millis(20);
+
+/// Comes back fast enough for a test.
+pub(crate) fn quick() -> ReconnectConfig {
+    let delay = Delay::Exponential { base: QUICK, cap: 2 * QUICK };
+    ReconnectConfig { delay, first_loss_spread: QUICK, ..ReconnectConfig::default() }
+}
+
+/// A client that only calls, and comes back fast.
+pub(crate) async fn quick_client(address: SocketAddr) -> Client {
+    client(NoHandler).reconnect(quick()).connect(address).await.expect("a server that listens")
+}
+
+/// Serves on an address that was just free.
+pub(crate) async fn serve_again<H>(address: SocketAddr, handler: H) -> JoinHandle<()>
+where
+    H: Handler<Request: Send, Push: Send, Open: Send> + Send + Sync,
+{
+    let server = Server::bind(address, handler).await.expect("the address is free");
+    tokio::spawn(server.serve())
 }
 
 /// Answers every call with its own body.
