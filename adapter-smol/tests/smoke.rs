@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adapter_smol::{
     Bytes, CallError, ClientState, CloseCode, Config, Delay, Handler, NoHandler, ReconnectConfig, Route,
-    Server, Smol, StatusCode, client, connect, connect_with, on_request, server_on,
+    Server, Smol, StatusCode, client, connect, connect_with, listen, on_request, server_on,
 };
 use async_io::Timer;
 use futures_lite::future;
@@ -146,5 +146,33 @@ fn a_large_message_goes_both_ways_and_idle_clients_are_many() {
             in_time(client.closed()).await;
         }
         until(|| handle.connections() == 0).await;
+    });
+}
+
+#[test]
+fn servers_that_share_a_socket_are_one() {
+    smol::block_on(async {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let handle = listener.handle();
+        let shards = [0, 1].map(|number: u8| {
+            let runtime = Smol::threads(1).unwrap();
+            let handler = on_request(move |_, _| async move { Ok(Bytes::from(vec![number]).into()) });
+            let server = server_on(runtime.clone(), handler).share(&listener).unwrap();
+            runtime.executor().unwrap().spawn(server.serve())
+        });
+        let (mut clients, mut took) = (Vec::new(), [0; 2]);
+        in_time(async {
+            while took.contains(&0) {
+                let client = connect(handle.local_addr()).await.unwrap();
+                took[usize::from(client.call("who", "").await.unwrap().body[0])] += 1;
+                clients.push(client);
+            }
+        })
+        .await;
+        assert_eq!(handle.broadcast("news", "of both").accepted, clients.len());
+        handle.stop();
+        for shard in shards {
+            in_time(shard).await;
+        }
     });
 }
