@@ -274,3 +274,16 @@ fn shards_are_one_server() {
         let _again = Server::bind(handle.local_addr(), echo()).await.expect("the port is free");
     });
 }
+
+#[test]
+fn a_shard_that_never_served_leaves_no_other_without_a_socket() {
+    on_glommio(async {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let handle = listener.handle();
+        let serving = glommio::spawn_local(Server::builder(echo()).share(&listener).unwrap().serve());
+        in_time(connect(handle.local_addr())).await.unwrap();
+        drop(Server::builder(echo()).share(&listener).unwrap());
+        in_time(serving).await;
+        assert_eq!(handle.accept_failures(), 0);
+    });
+}

@@ -68,6 +68,19 @@ fn a_shard_that_is_dropped_ends_all() {
 }
 
 #[test]
+fn a_shard_that_never_served_ends_all_too() {
+    let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let one = shard(&listener, 0, None, LONG);
+    runtime().block_on(async {
+        assert_eq!(who(&connect(listener.handle().local_addr()).await.unwrap()).await, 0);
+        drop(Server::builder(adapter_tokio::NoHandler).share(&listener).unwrap());
+    });
+    let (told, ended) = std::sync::mpsc::channel();
+    thread::spawn(move || told.send(one.join().is_ok()));
+    assert!(ended.recv_timeout(LONG / 2).expect("the other one goes on"));
+}
+
+#[test]
 fn a_place_that_becomes_free_is_taken_on_any_shard() {
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let handle = listener.handle();

@@ -29,6 +29,8 @@ pub const BACKLOG: u32 = 1024;
 /// Adapters name it for their runtime; see there for an example that runs.
 #[must_use = "nothing is accepted before `serve`"]
 pub struct Server<R: Runtime, H> {
+    /// Before the listener, which may take a shared socket with it: by then the others have to know.
+    stop: StopOnDrop<R::Socket>,
     runtime: R,
     listener: R::Listener,
     handler: Arc<H>,
@@ -36,7 +38,6 @@ pub struct Server<R: Runtime, H> {
     max_connections: Option<usize>,
     hooks: Hooks,
     registry: Arc<Registry>,
-    shared: Option<SharedListener<R::Socket>>,
 }
 
 /// Who wants to be told of what no handler hears of.
@@ -84,8 +85,8 @@ impl<R: Runtime + Default, H: Handler> Server<R, H> {
             config,
             max_connections: None,
             hooks: Hooks::default(),
+            stop: StopOnDrop { registry: registry.clone(), shared: None },
             registry,
-            shared: None,
         })
     }
 
@@ -123,9 +124,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
     where
         R: Spawn<ConnectionTask<R, H>>,
     {
-        let Self { runtime, mut listener, handler, config, max_connections, hooks, registry, shared } = self;
+        let Self { runtime, mut listener, handler, config, max_connections, hooks, registry, stop } = self;
         let place = registry.join();
-        let stop = StopOnDrop { registry: registry.clone(), shared };
         let (clock, mut sleep, mut backoff) = (runtime.clock(), runtime.sleep(), AcceptBackoff::new());
         loop {
             let accepted = poll_fn(|cx| {
@@ -200,7 +200,7 @@ async fn pause(registry: &Registry, place: usize, clock: &Clock, sleep: &mut imp
     .await;
 }
 
-/// Whoever drops a running server wants its connections to end too.
+/// Whoever drops a server wants its connections to end too, and those that share its socket.
 struct StopOnDrop<S> {
     registry: Arc<Registry>,
     shared: Option<SharedListener<S>>,
@@ -317,7 +317,8 @@ impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
         let (listener, local) = listen(&runtime, &address).await?;
         let registry = Registry::new(local);
         let handler = Arc::new(handler);
-        Ok(Server { runtime, listener, handler, config, max_connections, hooks, registry, shared: None })
+        let stop = StopOnDrop { registry: registry.clone(), shared: None };
+        Ok(Server { stop, runtime, listener, handler, config, max_connections, hooks, registry })
     }
 
     /// Accepts from a socket that other servers accept from too, on other threads: see [`SharedListener`]. To be called on
@@ -335,7 +336,8 @@ impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
             AddressError::new(AddressAction::Listen, &address, &error)
         })?;
         let handler = Arc::new(handler);
-        Ok(Server { runtime, listener, handler, config, max_connections, hooks, registry, shared })
+        let stop = StopOnDrop { registry: registry.clone(), shared };
+        Ok(Server { stop, runtime, listener, handler, config, max_connections, hooks, registry })
     }
 }
 

@@ -12,8 +12,9 @@ use super::runtime::Runtime;
 /// A listening socket from which several servers accept, each on its own thread: together they are one server.
 ///
 /// They have one [handle](Self::handle): broadcasts reach the connections of all of them, limits on connections count
-/// all of them (and may be exceeded by one for each other server), and they end together, also when one of them is dropped. A connection stays with the thread that took it. Each
-/// server has a handler of its own, so nothing in handlers needs to be shared between threads.
+/// all of them (and may be exceeded by one for each other server), and they end together, also when one of them is
+/// dropped, whether it has served or not. A connection stays with the thread that took it. Each server has a handler of its
+/// own, so nothing in handlers needs to be shared between threads.
 ///
 /// Adapters make it. Cloning it is cheap. Whoever still has it when the servers have ended does not keep the port.
 pub struct SharedListener<S>(Arc<Inner<S>>);
