@@ -5,6 +5,9 @@
 //! happens. So a test says what the network is like and what the two applications do, hours pass in microseconds,
 //! and the same seed gives the same run, byte for byte.
 //!
+//! A `World`, which comes with the feature `endpoint`, is the same for whole programs: a runtime in virtual time, on which servers and
+//! clients run as they do elsewhere.
+//!
 //! It is for tests: of this crate, and of programs that are built on it. Nothing here may know more of a connection
 //! than what its public methods say.
 //!
@@ -47,7 +50,11 @@ mod pipe;
 mod rate;
 mod side;
 mod veil;
+#[cfg(feature = "endpoint")]
+mod world;
 
 pub use self::pair::{Pair, PairConfig, WriterKind};
 pub use self::pipe::{Cut, CutKind, CutPlace, Pipe, PipeConfig, Read};
 pub use self::veil::Veil;
+#[cfg(feature = "endpoint")]
+pub use self::world::{Timer, VirtualListener, VirtualStream, World};
