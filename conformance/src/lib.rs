@@ -1,35 +1,94 @@
-//! What Longwire promises, as properties.
+//! What Longwire promises, tried on every event loop that drives it: ours, and yours.
 //!
-//! A [`Scenario`] says what two peers do and what the network between them is like. A [`World`] plays it on the core
-//! in virtual time and writes a [`Trace`] of what each side did and observed. What must hold for every trace, whatever
-//! the scenario, is in [`Trace::check`]; the tests beside this library say what must hold beyond that.
+//! A [`Scenario`] says what two peers do and what the network between them does. It is played with the servers and clients of a
+//! runtime over its own sockets; a [`Trace`] is what both sides observed; and a [`Model`], which knows the promises and not the
+//! core, says whether that may be observed. Where nothing races there is exactly one trace, and it is the same one on tokio,
+//! smol, glommio, in virtual time and on a runtime of your own.
 //!
-//! This library depends on `proto-core` alone. It measures no time and opens nothing, and it judges a connection only
-//! by its public methods and its bytes.
+//! This library depends on `proto-core` alone, and judges an adapter by nothing but what its users can see.
 //!
-//! # Example
+//! # Try your own adapter
 //!
+//! Give your package a test without a harness, implement [`Adapter`] for a type that holds your runtime, and call [`run()`]:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! conformance = "0.1"
+//!
+//! [[test]]
+//! name = "conformance"
+//! harness = false
 //! ```
-//! use conformance::{Action, Scenario, World};
-//! use proto_core::{Lane, Role};
 //!
-//! let call = Action::Call { size: 100, metadata: 0, timeout: None, lane: Lane::Normal };
-//! let scenario = Scenario { script: vec![(Role::Dialer, call)], ..Scenario::default() };
-//! let trace = World::play(&scenario);
-//! assert_eq!(trace.check(), Ok(()));
-//! assert_eq!(trace.side(Role::Dialer).replies(), 1);
+//! ```no_run
+//! // tests/conformance.rs
+//! use std::process::ExitCode;
+//!
+//! # use proto_core::simulation::World as MyRuntime;
+//! struct Mine(MyRuntime);
+//!
+//! impl conformance::Adapter for Mine {
+//!     type Runtime = MyRuntime;
+//!
+//!     const NAME: &'static str = "mine";
+//!
+//!     fn start() -> Result<Self, String> {
+//!         # let my_runtime = MyRuntime::new(1);
+//!         Ok(Self(my_runtime))
+//!     }
+//!
+//!     fn runtime(&self) -> MyRuntime {
+//!         self.0.clone()
+//!     }
+//!
+//!     fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+//!         self.0.block_on(future)
+//!     }
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     conformance::run::<Mine>()
+//! }
 //! ```
+//!
+//! That is how the adapters of this repository are tried, each in a file of `tests/`. How to write an adapter is told by
+//! [`proto_core::endpoint`].
+//!
+//! # When a promise is broken
+//!
+//! The scenario is made as small as possible, shown, and kept in `scenarios/` of the package that was tried, from where every
+//! later run plays it first. It is [text](Scenario#text): change it, and run `cargo test --test conformance kept`. The model says which
+//! promise was broken and what was observed instead, and whether the same happens in virtual time: if not, look at the adapter
+//! first. [`VirtualTime::play`] plays it where time stands still, so that a debugger does no harm.
+//!
+//! # What is where
+//!
+//! | module | |
+//! |---|---|
+//! | [`scenario`] | scenarios, their text, and how they are drawn |
+//! | [`player`] | plays one on a runtime |
+//! | [`trace`], [`model`] | what was observed, and what may be |
+//! | [`suite`] | the promises, and [`run()`] |
+//! | [`stepwise`] | the core by itself, event after event and byte after byte: for what only it can show |
+//! | [`frames`] | bytes that keep to no rules |
 
+mod adapter;
 pub mod frames;
-pub mod label;
+pub mod model;
+pub mod observed;
+pub mod player;
 pub mod scenario;
+pub mod stepwise;
+pub mod suite;
 pub mod trace;
-pub mod world;
+mod virtual_time;
 
-pub use label::{Label, Purpose};
-pub use scenario::{Action, Scenario};
-pub use trace::{Entry, Side, Trace, Violation};
-pub use world::World;
+pub use self::adapter::Adapter;
+pub use self::model::{Model, Violation};
+pub use self::scenario::{ParseError, Scenario};
+pub use self::suite::run;
+pub use self::trace::Trace;
+pub use self::virtual_time::VirtualTime;
 
 use std::cell::Cell;
 

@@ -4,8 +4,9 @@
 use std::cell::Cell;
 
 use conformance::frames::Stream;
-use conformance::label::{Label, Purpose};
-use conformance::{Action, LANES, Met, cases, scenario};
+use conformance::stepwise::label::{Label, Purpose};
+use conformance::stepwise::{Action, scenario};
+use conformance::{LANES, Met, cases};
 use proptest::prelude::*;
 use proto_core::wire::{Flags, Kind, Sequence};
 use proto_core::{Config, Lane, Role, SharedConfig, Timeout};

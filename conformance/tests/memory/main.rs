@@ -8,8 +8,9 @@ mod metered;
 use std::cell::Cell;
 
 use conformance::frames::{Draft, Stream};
-use conformance::label::{Label, Purpose};
-use conformance::{Action, Met, cases, scenario};
+use conformance::stepwise::label::{Label, Purpose};
+use conformance::stepwise::{Action, scenario};
+use conformance::{Met, cases};
 use metered::{Metered, Peer, carry};
 use proptest::prelude::*;
 use proto_core::Lane;

@@ -3,8 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use conformance::Action;
-use conformance::label::{Label, Purpose};
+use conformance::stepwise::Action;
+use conformance::stepwise::label::{Label, Purpose};
 use proptest::prelude::*;
 use proto_core::wire::{CloseInfo, Extensions, StatusCode};
 use proto_core::{

@@ -92,13 +92,7 @@ impl<R: Runtime + Default, H: Handler> Server<R, H> {
 
     /// A server that is configured before it listens.
     pub fn builder(handler: H) -> ServerBuilder<R, H> {
-        ServerBuilder {
-            runtime: R::default(),
-            handler,
-            config: Config::default(),
-            max_connections: None,
-            hooks: Hooks::default(),
-        }
+        ServerBuilder::on(R::default(), handler)
     }
 }
 
@@ -272,6 +266,11 @@ pub struct ServerBuilder<R, H> {
 }
 
 impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
+    /// A server on this runtime.
+    pub fn on(runtime: R, handler: H) -> Self {
+        Self { runtime, handler, config: Config::default(), max_connections: None, hooks: Hooks::default() }
+    }
+
     /// Limits and times of each connection. Default: [`Config::default`].
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;

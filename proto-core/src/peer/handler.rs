@@ -57,7 +57,8 @@ pub trait Handler: 'static {
         let _ = peer;
     }
 
-    /// An opened connection has ended. Called once, last, for each connection that was let in.
+    /// A connection has ended: on the acceptor, one that [`open`](Self::open) let in, whether or not it came to be
+    /// [`opened`](Self::opened); on the dialer, one that was opened. Called once for each, last.
     fn close(&self, peer: &Peer, reason: &CloseReason);
 }
 

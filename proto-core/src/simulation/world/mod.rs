@@ -33,7 +33,7 @@ pub use self::network::{VirtualListener, VirtualStream};
 ///
 /// ```
 /// use core::time::Duration;
-/// use proto_core::endpoint::{ClientBuilder, Server, Spawn};
+/// use proto_core::endpoint::{ClientBuilder, ServerBuilder, Spawn};
 /// use proto_core::peer::{NoHandler, on_request};
 /// use proto_core::simulation::World;
 ///
@@ -41,7 +41,7 @@ pub use self::network::{VirtualListener, VirtualStream};
 /// let hour = Duration::from_secs(3600);
 /// world.block_on(async {
 ///     let echo = on_request(|_, request| async move { Ok(request.body.into()) });
-///     let server = Server::builder(echo).runtime(world.clone()).bind("127.0.0.1:7000").await.unwrap();
+///     let server = ServerBuilder::on(world.clone(), echo).bind("127.0.0.1:7000").await.unwrap();
 ///     world.spawn(server.serve());
 ///     let client = ClientBuilder::on(world.clone(), NoHandler).connect("127.0.0.1:7000").await.unwrap();
 ///

@@ -42,12 +42,27 @@ struct Link([RefCell<Half>; 2]);
 struct Half {
     pipe: Pipe,
     reader: Option<Waker>,
+    /// The reader has an alarm for what is under way, and need not hear of what follows that.
+    expects: bool,
     writer: Option<Waker>,
 }
 
 impl Half {
+    /// Something has happened to the pipe itself.
     fn wake(&mut self) {
         self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
+    }
+
+    /// Something more is under way.
+    fn wake_reader(&mut self) {
+        if !self.expects {
+            self.reader.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// There is room.
+    fn wake_writer(&mut self) {
+        self.writer.take().into_iter().for_each(Waker::wake);
     }
 }
 
@@ -149,7 +164,7 @@ impl VirtualStream {
         let backlog = listeners.get_mut(&address).ok_or(ErrorKind::ConnectionRefused)?;
         let half = || {
             let pipe = Pipe::new(network.config.borrow().clone(), world.seed());
-            RefCell::new(Half { pipe, reader: None, writer: None })
+            RefCell::new(Half { pipe, reader: None, expects: false, writer: None })
         };
         let link = Rc::new(Link([half(), half()]));
         let end = |writes| Self {
@@ -178,13 +193,14 @@ impl VirtualStream {
         let mut half = self.link.0[1 - self.writes].borrow_mut();
         match half.pipe.read_up_to(now, most).map_err(error)? {
             Read::Bytes(bytes) => {
-                half.wake();
+                half.wake_writer();
                 Poll::Ready(Ok(bytes))
             }
             Read::Eof => Poll::Ready(Ok(Vec::new())),
             Read::Pending => {
                 half.reader = Some(cx.waker().clone());
                 let next = half.pipe.next_arrival(now);
+                half.expects = next.is_some();
                 drop(half);
                 if let Some(at) = next {
                     let _ = self.timer.poll_until(cx, at);
@@ -228,7 +244,7 @@ impl Io for VirtualStream {
             }
         }
         if written > 0 {
-            half.wake();
+            half.wake_reader();
             return Poll::Ready(Ok(written));
         }
         half.writer = Some(cx.waker().clone());
@@ -245,7 +261,7 @@ impl Io for VirtualStream {
         let now = self.now();
         let mut half = self.link.0[self.writes].borrow_mut();
         half.pipe.shut_down(now);
-        half.wake();
+        half.wake_reader();
         Poll::Ready(Ok(()))
     }
 }
@@ -255,7 +271,7 @@ impl Drop for VirtualStream {
         let now = self.now();
         let mut written = self.link.0[self.writes].borrow_mut();
         written.pipe.shut_down(now);
-        written.wake();
+        written.wake_reader();
         let mut read = self.link.0[1 - self.writes].borrow_mut();
         read.pipe.close_reader();
         read.wake();

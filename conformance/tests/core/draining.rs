@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use conformance::{BOTH, Met, cases, other, scenario};
+use conformance::stepwise::scenario;
+use conformance::{BOTH, Met, cases, other};
 use proptest::prelude::*;
 use proto_core::simulation::{Pair, PairConfig, PipeConfig};
 use proto_core::wire::{Capabilities, Extensions};

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use conformance::scenario::actions;
-use conformance::{Action, BOTH, Entry, Met, Scenario, World, cases};
+use conformance::stepwise::scenario::actions;
+use conformance::stepwise::{Action, Entry, Scenario, World};
+use conformance::{BOTH, Met, cases};
 use proptest::prelude::*;
 use proto_core::simulation::{Pair, PairConfig};
 use proto_core::{Event, Instant, Message, Timeout};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use conformance::{Action, BOTH, Entry, Met, World, cases, scenario};
+use conformance::stepwise::{Action, Entry, World, scenario};
+use conformance::{BOTH, Met, cases};
 use proptest::prelude::*;
 use proto_core::Lane;
 use proto_core::simulation::{PairConfig, PipeConfig};

@@ -9,9 +9,9 @@ use proto_core::{
     CallId, Connection, Event, Instant, Lane, Outcome, PushToken, Refusal, RequestId, Role, Timeout,
 };
 
-use crate::label::{Label, Purpose};
-use crate::scenario::{Action, Scenario};
-use crate::trace::{Entry, Trace};
+use super::label::{Label, Purpose};
+use super::scenario::{Action, Scenario};
+use super::trace::{Entry, Trace};
 use crate::{BOTH, other};
 
 /// Two applications on a [`Pair`], and the trace of what they do and observe.

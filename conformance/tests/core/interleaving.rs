@@ -1,7 +1,8 @@
 //! Any order of calls is legal, and what comes of them does not depend on how the network cuts and delays.
 
-use conformance::world::nudge;
-use conformance::{Action, BOTH, Entry, Met, Scenario, World, cases, scenario};
+use conformance::stepwise::world::nudge;
+use conformance::stepwise::{Action, Entry, Scenario, World, scenario};
+use conformance::{BOTH, Met, cases};
 use proptest::prelude::*;
 use proto_core::{Delivery, Role, StatusCode};
 

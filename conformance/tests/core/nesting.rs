@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use conformance::{BOTH, LANES, Met, cases, scenario};
+use conformance::stepwise::scenario;
+use conformance::{BOTH, LANES, Met, cases};
 use proptest::prelude::*;
 use proto_core::simulation::{Pair, PairConfig, PipeConfig};
 use proto_core::wire::{Capabilities, Extensions};

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use conformance::{Scenario, World, cases};
+use conformance::cases;
+use conformance::stepwise::{Scenario, World};
 use proptest::prelude::*;
 
 /// All that can be known of a run: both connections and the network after every action, in words, and the trace.
@@ -35,13 +36,17 @@ fn the_same_seed_gives_the_same_run() {
 fn another_seed_gives_another_run() {
     let mut scenario = Scenario::default();
     scenario.pair.to_acceptor.read_size = 1..=20;
-    let call =
-        conformance::Action::Call { size: 500, metadata: 0, timeout: None, lane: proto_core::Lane::Normal };
-    let step = conformance::Action::Step(10);
+    let call = conformance::stepwise::Action::Call {
+        size: 500,
+        metadata: 0,
+        timeout: None,
+        lane: proto_core::Lane::Normal,
+    };
+    let step = conformance::stepwise::Action::Step(10);
     let role = proto_core::Role::Dialer;
     scenario.script = vec![
         (role, step.clone()),
-        (proto_core::Role::Acceptor, conformance::Action::Poll(1)),
+        (proto_core::Role::Acceptor, conformance::stepwise::Action::Poll(1)),
         (role, step),
         (role, call),
     ];

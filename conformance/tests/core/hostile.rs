@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use conformance::frames::{self, Draft, Stream};
-use conformance::{cases, other, scenario};
+use conformance::stepwise::scenario;
+use conformance::{cases, other};
 use proptest::prelude::*;
 use proto_core::wire::{Capabilities, CloseCode, Kind, PREFACE};
 use proto_core::{CloseReason, Config, Connection, Event, Instant, Message, Role, Timeout};

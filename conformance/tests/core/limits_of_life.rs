@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use conformance::frames::Stream;
-use conformance::{BOTH, Met, cases, other, scenario};
+use conformance::stepwise::scenario;
+use conformance::{BOTH, Met, cases, other};
 use proptest::prelude::*;
 use proto_core::simulation::{Pair, PairConfig};
 use proto_core::wire::{Extensions, Kind};

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use conformance::frames::{self, Stream};
-use conformance::{LANES, Met, cases, scenario};
+use conformance::stepwise::scenario;
+use conformance::{LANES, Met, cases};
 use proptest::prelude::*;
 use proto_core::wire::{Extensions, Flags, HEADER_LEN, HeaderView, Kind, Sequence};
 use proto_core::{

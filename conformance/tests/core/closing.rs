@@ -1,9 +1,10 @@
 //! A close loses nothing that was accepted before it, and behind the end there is nothing.
 
 use conformance::frames::Stream;
-use conformance::scenario::{actions, patient_actions, roles};
-use conformance::world::nudge;
-use conformance::{Action, BOTH, Entry, Met, Scenario, World, cases, other};
+use conformance::stepwise::scenario::{actions, patient_actions, roles};
+use conformance::stepwise::world::nudge;
+use conformance::stepwise::{Action, Entry, Scenario, World};
+use conformance::{BOTH, Met, cases, other};
 use proptest::prelude::*;
 use proto_core::Lane;
 use proto_core::simulation::{Cut, CutKind, CutPlace};

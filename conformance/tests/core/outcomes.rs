@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use conformance::{Action, BOTH, Entry, Met, Scenario, World, cases, scenario};
+use conformance::stepwise::{Action, Entry, Scenario, World, scenario};
+use conformance::{BOTH, Met, cases};
 use proptest::prelude::*;
 use proto_core::Lane;
 use proto_core::simulation::{Cut, CutKind, CutPlace, PairConfig, PipeConfig, WriterKind};

@@ -1,8 +1,9 @@
 //! What is lent for writing stays what it is, however little of it is written at a time.
 
 use conformance::frames::Stream;
-use conformance::label::{Label, Purpose};
-use conformance::{BOTH, Met, Scenario, World, cases};
+use conformance::stepwise::label::{Label, Purpose};
+use conformance::stepwise::{Scenario, World};
+use conformance::{BOTH, Met, cases};
 use proptest::prelude::*;
 use proto_core::{Config, Connection, Instant, Role, Timeout};
 

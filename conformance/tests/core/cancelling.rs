@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use conformance::{Action, BOTH, Entry, LANES, Met, World, cases, other, scenario};
+use conformance::stepwise::{Action, Entry, World, scenario};
+use conformance::{BOTH, LANES, Met, cases, other};
 use proptest::prelude::*;
 use proto_core::simulation::{Pair, PairConfig, PipeConfig};
 use proto_core::wire::{Capabilities, Extensions};

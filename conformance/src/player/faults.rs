@@ -1,0 +1,83 @@
+//! What goes wrong on the way, and when.
+
+use std::cell::{Cell, RefCell};
+
+use proto_core::{Instant, Role};
+
+use crate::scenario::{Fault, Trigger, Trouble};
+
+/// The faults that have not come yet, and what they do to all connections.
+pub(crate) struct Faults {
+    left: RefCell<Vec<Fault>>,
+    due: RefCell<Vec<Trouble>>,
+    delivered: [Cell<u64>; 2],
+    stalled: [Cell<Option<Instant>>; 2],
+}
+
+impl Faults {
+    pub(crate) fn new(faults: &[Fault]) -> Self {
+        let faults = Self {
+            left: RefCell::new(faults.to_vec()),
+            due: RefCell::default(),
+            delivered: Default::default(),
+            stalled: Default::default(),
+        };
+        for role in crate::BOTH {
+            faults.arrived(role, 0);
+        }
+        faults
+    }
+
+    /// A side begins a deed.
+    pub(crate) fn begun(&self, role: Role, number: usize) {
+        self.trigger(|when| when == Trigger::Deed(role, number));
+    }
+
+    /// So many bytes more have arrived at a side.
+    pub(crate) fn arrived(&self, role: Role, bytes: usize) {
+        let delivered = &self.delivered[role as usize];
+        delivered.set(delivered.get() + bytes as u64);
+        let now = delivered.get();
+        self.trigger(|when| matches!(when, Trigger::Bytes(to, at) if to == role && at <= now));
+    }
+
+    /// How many bytes may arrive at a side before the next fault.
+    pub(crate) fn until_next(&self, role: Role) -> usize {
+        let delivered = self.delivered[role as usize].get();
+        let places = self
+            .left
+            .borrow()
+            .iter()
+            .filter_map(|fault| match fault.when {
+                Trigger::Bytes(to, at) if to == role => Some(at.saturating_sub(delivered)),
+                _ => None,
+            })
+            .min();
+        places.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+    }
+
+    fn trigger(&self, is_due: impl Fn(Trigger) -> bool) {
+        let mut left = self.left.borrow_mut();
+        let due = left.extract_if(.., |fault| is_due(fault.when)).map(|fault| fault.what);
+        self.due.borrow_mut().extend(due);
+    }
+
+    /// What is to be done to the connections now. Stalls are not among it: they are asked for.
+    pub(crate) fn take_due(&self, now: Instant) -> Vec<Trouble> {
+        let mut due = self.due.take();
+        due.retain(|trouble| {
+            if let Trouble::Stall(to, duration) = *trouble {
+                let stalled = &self.stalled[to as usize];
+                stalled.set(Some(stalled.get().unwrap_or(now).max(now + duration)));
+                return false;
+            }
+            true
+        });
+        due
+    }
+
+    /// Until when nothing arrives at a side.
+    pub(crate) fn stalled_until(&self, role: Role, now: Instant) -> Option<Instant> {
+        self.stalled[role as usize].get().filter(|&until| until > now)
+    }
+}

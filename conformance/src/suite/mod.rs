@@ -1,0 +1,169 @@
+//! Runs every promise on a runtime, and says what came of it.
+
+mod arguments;
+mod kept;
+mod promises;
+mod report;
+mod watchdog;
+
+use std::cell::RefCell;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+
+use self::arguments::Arguments;
+use self::report::{Report, Tally};
+use self::watchdog::Watchdog;
+use crate::adapter::Adapter;
+use crate::model::{Model, Violation};
+use crate::other;
+use crate::player::play;
+use crate::scenario::Scenario;
+use crate::trace::Trace;
+use crate::virtual_time::VirtualTime;
+
+pub use self::promises::{PROMISES, Promise};
+
+/// Runs the suite on a runtime, as the `main` of a test that has `harness = false`.
+///
+/// It takes the arguments that `cargo test -- …` hands to every test: words that select promises by parts of their names,
+/// `--exact`, `--list`; others are for other harnesses and do nothing here. The environment:
+///
+/// | variable | |
+/// |---|---|
+/// | `CONFORMANCE_CASES` | scenarios for each promise, in place of 3 to 100 |
+/// | `CONFORMANCE_SEED` | draws the same scenarios again: each run says its seed |
+///
+/// A scenario that breaks a promise is made as small as possible and written to `scenarios/` in the directory of the package
+/// that runs it. All that is there is played first on each run; so are the scenarios that come with this crate.
+pub fn run<A: Adapter>() -> ExitCode {
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(problem) => {
+            eprintln!("conformance: {problem}");
+            return ExitCode::from(2);
+        }
+    };
+    let selected = || PROMISES.iter().filter(|promise| arguments.selects(promise.name));
+    if arguments.list {
+        selected().for_each(|promise| println!("{}: test", promise.name));
+        return ExitCode::SUCCESS;
+    }
+    let mut report = Report::begin(A::NAME, arguments.seed);
+    let adapter = match A::start() {
+        Ok(adapter) => adapter,
+        Err(reason) => return report.skipped(&reason, selected().count()),
+    };
+    let subject = Subject { adapter, watchdog: Watchdog::start(A::NAME) };
+    if arguments.selects(kept::NAME) {
+        subject.replay(&mut report);
+    }
+    for promise in selected() {
+        subject.test(promise, &arguments, &mut report);
+    }
+    report.end()
+}
+
+/// What is tried.
+struct Subject<A> {
+    adapter: A,
+    watchdog: Watchdog,
+}
+
+impl<A: Adapter> Subject<A> {
+    /// Plays all that has been kept.
+    fn replay(&self, report: &mut Report) {
+        let line = report.line(kept::NAME);
+        let mut tally = Tally::default();
+        for (name, text) in kept::all() {
+            let judged = match text.parse() {
+                Ok(scenario) => self.judge(&scenario, &mut tally).map_err(|violation| violation.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(problem) = judged {
+                return report.failed(line, &tally, &format!("{name}: {problem}"));
+            }
+        }
+        report.passed(line, &tally);
+    }
+
+    fn test(&self, promise: &Promise, arguments: &Arguments, report: &mut Report) {
+        let cases = arguments.cases.unwrap_or(promise.cases * A::FACTOR);
+        let config = Config {
+            cases,
+            failure_persistence: None,
+            max_shrink_iters: 1000,
+            max_shrink_time: 60_000,
+            ..Config::default()
+        };
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &arguments.seed_of(promise.name));
+        let mut runner = TestRunner::new_with_rng(config, rng);
+        let line = report.line(promise.name);
+        let tally = RefCell::new(Tally::default());
+        let met = RefCell::new(0usize);
+        let result = runner.run(&(promise.draw)(), |scenario| {
+            let trace = self.judge(&scenario, &mut tally.borrow_mut());
+            let trace = trace.map_err(|violation| TestCaseError::fail(violation.to_string()))?;
+            *met.borrow_mut() += usize::from((promise.meets.1)(&trace));
+            Ok(())
+        });
+        let tally = tally.into_inner();
+        match result {
+            Ok(()) if met.into_inner() == 0 && cases >= promise.cases => {
+                report.failed(
+                    line,
+                    &tally,
+                    &format!("no scenario had {}: they prove nothing", promise.meets.0),
+                );
+            }
+            Ok(()) => report.passed(line, &tally),
+            Err(TestError::Fail(reason, scenario)) => {
+                let explained = explain(&scenario, reason.message());
+                report.failed(line, &tally, &kept::keep(A::NAME, promise.name, &scenario, &explained));
+            }
+            Err(TestError::Abort(reason)) => report.failed(line, &tally, reason.message()),
+        }
+    }
+
+    /// Plays a scenario and judges what was observed.
+    fn judge(&self, scenario: &Scenario, tally: &mut Tally) -> Result<Trace, Violation> {
+        let started = Instant::now();
+        let trace = self.watchdog.watch(scenario, || play(&self.adapter, scenario));
+        let model = Model::new(scenario);
+        model.judge(&trace)?;
+        let is_exact = model.is_exact();
+        if is_exact {
+            compare(&trace, &VirtualTime::play(scenario))?;
+        }
+        tally.add(&trace, is_exact, started.elapsed());
+        Ok(trace)
+    }
+}
+
+/// Where nothing races, the model allows one trace; that virtual time agrees says that it does not allow too much.
+fn compare(here: &Trace, there: &Trace) -> Result<(), Violation> {
+    for role in crate::BOTH {
+        let essence = |trace: &Trace| trace.side(role).essence(trace.side(other(role)));
+        let (here, there) = (essence(here), essence(there));
+        if here != there {
+            return Err(Violation {
+                promise: "where nothing races, every runtime observes the same",
+                observed: format!(
+                    "here the {role:?} observed\n    {here}\n  and in virtual time\n    {there}"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Says where to look first.
+fn explain(scenario: &Scenario, problem: &str) -> String {
+    let in_virtual_time = Model::new(scenario).judge(&VirtualTime::play(scenario));
+    let hint = match in_virtual_time {
+        Ok(()) => "In virtual time the promise is kept: look at the adapter first, or at what races here.",
+        Err(_) => "In virtual time it is broken as well: look at the core, or at the scenario.",
+    };
+    format!("{problem}\n{hint}")
+}

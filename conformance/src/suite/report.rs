@@ -1,0 +1,121 @@
+//! What is said while the suite runs, and at its end. It is in the form that test results of cargo have where that matters.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::trace::{Ending, Trace};
+
+/// What scenarios came to.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    scenarios: usize,
+    exact: usize,
+    endings: BTreeMap<&'static str, usize>,
+    took: Duration,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, trace: &Trace, is_exact: bool, took: Duration) {
+        self.scenarios += 1;
+        self.exact += usize::from(is_exact);
+        self.took += took;
+        for ending in trace.dialer.calls.values().chain(trace.acceptor.calls.values()).flatten() {
+            *self.endings.entry(kind(ending)).or_default() += 1;
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.scenarios += other.scenarios;
+        self.exact += other.exact;
+        self.took += other.took;
+        for (kind, count) in &other.endings {
+            *self.endings.entry(kind).or_default() += count;
+        }
+    }
+}
+
+const fn kind(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Answered(0, _) => "answered",
+        Ending::Answered(..) => "answered with an error",
+        Ending::Discarded => "discarded",
+        Ending::Dropped => "dropped",
+        Ending::Lost => "lost",
+        Ending::NotMade => "not sent",
+        Ending::Refused => "refused",
+        Ending::TimedOut => "timed out",
+    }
+}
+
+/// What is said.
+#[derive(Debug)]
+pub(super) struct Report {
+    runner: &'static str,
+    seed: u64,
+    started: Instant,
+    all: Tally,
+    passed: usize,
+    failed: Vec<&'static str>,
+}
+
+impl Report {
+    pub(super) fn begin(runner: &'static str, seed: u64) -> Self {
+        println!("\nconformance on {runner}, CONFORMANCE_SEED={seed}");
+        Self { runner, seed, started: Instant::now(), all: Tally::default(), passed: 0, failed: Vec::new() }
+    }
+
+    /// Says what is tried now.
+    pub(super) fn line(&self, name: &'static str) -> &'static str {
+        print!("test {name:<60} ");
+        // Who cannot see it will see the rest of the line.
+        let _ = io::stdout().flush();
+        name
+    }
+
+    pub(super) fn passed(&mut self, _: &'static str, tally: &Tally) {
+        println!(
+            "ok      {:>5} scenarios, {:>5} exact, {:>6.2} s",
+            tally.scenarios,
+            tally.exact,
+            tally.took.as_secs_f64()
+        );
+        self.passed += 1;
+        self.all.join(tally);
+    }
+
+    pub(super) fn failed(&mut self, name: &'static str, tally: &Tally, problem: &str) {
+        println!("FAILED\n\n{problem}\n");
+        self.failed.push(name);
+        self.all.join(tally);
+    }
+
+    /// Says that nothing was tried, and why. That is no failure.
+    pub(super) fn skipped(&self, reason: &str, promises: usize) -> ExitCode {
+        println!("SKIPPED: conformance on {}: {reason}", self.runner);
+        println!("test result: ok. 0 passed; 0 failed; {promises} ignored; 0 measured; 0 filtered out\n");
+        ExitCode::SUCCESS
+    }
+
+    pub(super) fn end(&self) -> ExitCode {
+        let Self { runner, seed, all, .. } = self;
+        let endings: Vec<String> =
+            all.endings.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        println!("\ncalls on {runner}: {}", endings.join(", "));
+        println!(
+            "{} scenarios on {runner}, {} of them exact; seed {seed}; nothing skipped",
+            all.scenarios, all.exact
+        );
+        for name in &self.failed {
+            println!("test {name} ... FAILED");
+        }
+        let (word, failed) = if self.failed.is_empty() { ("ok", 0) } else { ("FAILED", self.failed.len()) };
+        let took = self.started.elapsed().as_secs_f64();
+        println!(
+            "test result: {word}. {} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out; finished in {took:.2}s\n",
+            self.passed
+        );
+        if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}

@@ -1,0 +1,31 @@
+//! The suite on a tokio runtime of one thread.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use conformance::Adapter;
+use tokio::runtime::{Builder, Runtime};
+
+struct Tokio(Runtime);
+
+impl Adapter for Tokio {
+    type Runtime = adapter_tokio::Tokio;
+
+    const NAME: &'static str = "tokio with one thread";
+
+    fn start() -> Result<Self, String> {
+        Builder::new_current_thread().enable_all().build().map(Self).map_err(|error| error.to_string())
+    }
+
+    fn runtime(&self) -> adapter_tokio::Tokio {
+        adapter_tokio::Tokio::default()
+    }
+
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.0.block_on(future)
+    }
+}
+
+fn main() -> ExitCode {
+    conformance::run::<Tokio>()
+}

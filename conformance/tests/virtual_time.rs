@@ -1,0 +1,9 @@
+//! The suite in virtual time: more scenarios than in real time, and never another result.
+
+use std::process::ExitCode;
+
+use conformance::VirtualTime;
+
+fn main() -> ExitCode {
+    conformance::run::<VirtualTime>()
+}
