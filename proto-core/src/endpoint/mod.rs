@@ -3,6 +3,36 @@
 //! An adapter implements [`Runtime`] (its streams, listeners and timers) and [`Spawn`], and names [`Server`] and
 //! [`Client`] for itself. Nothing here asks for `Send`: a runtime whose tasks may move between threads asks for it in
 //! its own `Spawn`, so one whose tasks stay where they are need not.
+//!
+//! # Writing an adapter
+//!
+//! An adapter is about 250 lines: what only its runtime knows. It has these parts, and the suite of the package `conformance`
+//! says whether they are right. Its test `own_runtime` is a whole adapter, for a runtime that fits on one page, and good to start from;
+//! the adapters for tokio, smol and glommio are not much longer.
+//!
+//! | part | what it is | what goes wrong most often |
+//! |---|---|---|
+//! | [`Io`](crate::peer::Io) | a stream: read, write, shut down | see below |
+//! | [`Sleep`](crate::peer::Sleep) | one timer that is set again and again | an old waker stays in place when another task asks |
+//! | [`Listener`] | takes connections | one is lost when the task that polls is dropped |
+//! | [`Runtime`] | makes the parts above; the clock, the seed, names to addresses | clock and timers that disagree: both must be monotonic and begin at the same epoch |
+//! | [`Spawn`] | runs a future to its end, detached | a panic that takes the whole executor with it; what `Runtime` makes must not be cancelled with the handle |
+//! | [`Server`], [`Client`] | named for the runtime by `type`, with `connect`, `connect_with`, `client` and `listen` beside them | |
+//!
+//! What streams must do:
+//!
+//! - **`Pending` promises a wake.** Return it only after the system has said that there is nothing (`WouldBlock`, or an operation that is under
+//!   way), and with the waker of *this* call registered. Reading and writing are polled by the same task in the same turn, so one
+//!   waker for each direction is enough; and the two directions must not replace each other's.
+//! - **A dropped future loses no byte.** What was read was lent to `sink` within that same call. A runtime that owns buffers while it writes
+//!   keeps them until the operation has ended, and says by [`taken`](crate::peer::Io::taken) what it has in hand.
+//! - **Zero means the end.** `Ready(Ok(0))` of a read is the end of the stream, and of a write a broken one.
+//! - **Idle streams hold nothing.** Read into one buffer for all streams of a thread (`adapter-kit` has one), and only when there is something to read.
+//! - **Shutting down ends writing only.** The peer's last words are still read. That the peer was faster is no error.
+//! - **Options**: `TCP_NODELAY` at least. The package `adapter-kit` sets what else a long connection wants, makes listening sockets, and has the seed.
+//!
+//! The suite runs an adapter's servers and clients against each other, so its own `Server` and `Client` need not compile first: begin with
+//! `Runtime`, then `Spawn`, then call `conformance::run`.
 
 mod accept;
 mod address;
