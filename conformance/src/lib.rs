@@ -73,6 +73,7 @@
 //! | [`frames`] | bytes that keep to no rules |
 
 mod adapter;
+pub mod embedded;
 pub mod frames;
 pub mod model;
 pub mod observed;
@@ -84,9 +85,10 @@ pub mod trace;
 mod virtual_time;
 
 pub use self::adapter::Adapter;
+pub use self::embedded::EventLoop;
 pub use self::model::{Model, Violation};
 pub use self::scenario::{ParseError, Scenario};
-pub use self::suite::run;
+pub use self::suite::{run, run_loop};
 pub use self::trace::Trace;
 pub use self::virtual_time::VirtualTime;
 

@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use proto_core::{Lane, Role};
 
 use crate::LANES;
+use crate::model::RESTING;
 
 /// What both sides of a played scenario observed, and what it took.
 ///
@@ -56,6 +57,13 @@ pub struct Left {
     pub bytes: usize,
     /// Byte streams that were not closed when both endpoints had ended.
     pub streams: usize,
+}
+
+impl Left {
+    /// Whether it is what a connection at rest has.
+    pub(crate) const fn is_rest(&self) -> bool {
+        self.calls == 0 && self.bytes <= RESTING
+    }
 }
 
 /// How a call ended for its caller.

@@ -24,9 +24,7 @@ use proto_core::peer::{ClientState, WhileDown};
 use proto_core::wire::CloseInfo;
 use proto_core::{CloseCode, Role};
 
-use self::alarms::Alarms;
 use self::nursery::{Nursery, until};
-use self::relay::{Relay, stranger};
 use self::script::Stage;
 use crate::BOTH;
 use crate::adapter::Adapter;
@@ -34,19 +32,23 @@ use crate::observed::{Observed, Watch};
 use crate::scenario::Scenario;
 use crate::trace::Trace;
 
-pub(crate) use self::body::{LEAST, LEAST_CALL};
-pub(crate) use self::table::BACK_FAILED;
+pub(crate) use self::alarms::Alarms;
+pub(crate) use self::body::{Kind, LEAST, LEAST_CALL, Label};
+pub(crate) use self::faults::Faults;
+pub(crate) use self::relay::{Relay, stranger};
+pub(crate) use self::script::{DRAIN, QUIET, SIGHT};
 pub use self::table::Player;
+pub(crate) use self::table::{BACK_FAILED, ROUTE};
 
 /// Longer than any scenario takes that comes to its end.
-const TOO_LONG: Duration = Duration::from_secs(30);
+pub(crate) const TOO_LONG: Duration = Duration::from_secs(30);
 /// How long what has no more reason to be there may take to go.
-const LEAVING: Duration = Duration::from_secs(2);
+pub(crate) const LEAVING: Duration = Duration::from_secs(2);
 /// How long a server has for its end.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Any port of this machine.
-const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(crate) const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Plays a scenario.
 ///

@@ -18,18 +18,18 @@ use super::faults::Faults;
 use super::info;
 use super::nursery::{Nursery, pause, until};
 use super::table::{Player, ROUTE};
-use crate::model::{Model, RESTING};
+use crate::model::Model;
 use crate::observed::Watch;
 use crate::other;
 use crate::scenario::{Call, Deed, Dropped, Scenario};
 use crate::trace::{Ending, Left, Pushed, Trace};
 
 /// How long a side waits for messages that may never come.
-const SIGHT: Duration = Duration::from_millis(200);
+pub(crate) const SIGHT: Duration = Duration::from_millis(200);
 /// How long it is quiet before a side believes it.
-const QUIET: Duration = Duration::from_millis(20);
+pub(crate) const QUIET: Duration = Duration::from_millis(20);
 /// How long a drain may take.
-const DRAIN: Duration = Duration::from_secs(20);
+pub(crate) const DRAIN: Duration = Duration::from_secs(20);
 
 /// Both sides, and what they share.
 pub(crate) struct Stage {
@@ -125,7 +125,7 @@ impl Stage {
         });
         let arrived = there.record(|side| side.arrivals.iter().filter(|arrival| !arrival.is_call).count());
         let all_there = accepted == arrived || Model::new(&self.scenario).may_end();
-        left.calls == 0 && left.bytes <= RESTING && all_there && player.handlers() == 0
+        left.is_rest() && all_there && player.handlers() == 0
     }
 
     pub(crate) fn left(&self, role: Role) -> Left {

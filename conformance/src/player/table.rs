@@ -101,7 +101,7 @@ impl Player {
         self.record(|side| side.calls.entry(number).or_default().push(ending));
     }
 
-    fn answered(&self, number: u32, body: &Bytes) {
+    pub(crate) fn answered(&self, number: u32, body: &Bytes) {
         let expected = Label { kind: Kind::Reply, from: self.0.role, number };
         if Label::read(body) == Some(expected) {
             self.ended(number, Ending::Answered(0, body.len()));
@@ -121,8 +121,24 @@ impl Player {
         self.record(|side| side.pushes.insert(number, pushed));
     }
 
-    fn nonsense(&self, what: String) {
+    pub(crate) fn nonsense(&self, what: String) {
         self.record(|side| side.nonsense.push(what));
+    }
+
+    pub(crate) fn connection_ended(&self, reason: &CloseReason) {
+        let end = match reason {
+            CloseReason::Local(_) => End::Here,
+            CloseReason::Peer(code, _) if (0x0101..0x0300).contains(&code.0) => End::Protocol,
+            CloseReason::Peer(..) => End::There,
+            CloseReason::Protocol(_) => End::Protocol,
+            _ => End::Broken,
+        };
+        self.record(|side| {
+            if end == End::Protocol {
+                side.accusations.push(reason.to_string());
+            }
+            side.ends.push(end);
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -130,7 +146,7 @@ impl Player {
     }
 
     /// Writes down what came, and reads whose it is.
-    fn arrived(&self, kinds: &[Kind], body: &Bytes, lane: Lane) -> Option<Label> {
+    pub(crate) fn arrived(&self, kinds: &[Kind], body: &Bytes, lane: Lane) -> Option<Label> {
         let label = Label::read(body);
         let Some(label) =
             label.filter(|label| kinds.contains(&label.kind) && label.from == other(self.0.role))
@@ -242,22 +258,12 @@ impl Handler for Player {
     }
 
     fn close(&self, peer: &Peer, reason: &CloseReason) {
-        let end = match reason {
-            CloseReason::Local(_) => End::Here,
-            CloseReason::Peer(code, _) if (0x0101..0x0300).contains(&code.0) => End::Protocol,
-            CloseReason::Peer(..) => End::There,
-            CloseReason::Protocol(_) => End::Protocol,
-            _ => End::Broken,
-        };
         let mut state = self.state();
-        if end == End::Protocol {
-            state.side.accusations.push(reason.to_string());
-        }
-        state.side.ends.push(end);
         if state.peer.as_ref().is_some_and(|current| current.id() == peer.id()) {
             state.peer = None;
         }
         drop(state);
+        self.connection_ended(reason);
         self.0.alarms.nudge();
     }
 }

@@ -78,6 +78,11 @@ impl Scenario {
         }
     }
 
+    /// Whether it is about a client that comes back, or a server that does.
+    pub(crate) fn needs_clients(&self) -> bool {
+        self.comes_back || self.acceptor.contains(&Deed::Restart)
+    }
+
     /// What bytes go through on their way to this side.
     pub const fn path_to(&self, role: Role) -> &Path {
         match role {

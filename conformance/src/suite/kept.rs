@@ -18,8 +18,13 @@ macro_rules! bundled {
 }
 
 /// Those that come with this crate.
-const BUNDLED: [(&str, &str); 1] = bundled! {
+const BUNDLED: [(&str, &str); 6] = bundled! {
     "a-bad-line"
+    "a-close-before-the-handshake-is-over"
+    "a-drain-beside-a-call-back"
+    "a-half-close-in-the-middle-of-a-call-back"
+    "large-calls-before-there-is-a-connection"
+    "nothing-is-held-at-rest"
 };
 
 /// All of them, by name. A file that cannot be read is one that cannot be parsed.

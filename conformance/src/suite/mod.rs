@@ -4,21 +4,24 @@ mod arguments;
 mod kept;
 mod promises;
 mod report;
+mod runner;
 mod watchdog;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use self::arguments::Arguments;
 use self::report::{Report, Tally};
+use self::runner::{OnLoop, OnRuntime, Runner};
 use self::watchdog::Watchdog;
 use crate::adapter::Adapter;
+use crate::embedded::EventLoop;
 use crate::model::{Model, Violation};
 use crate::other;
-use crate::player::play;
 use crate::scenario::Scenario;
 use crate::trace::Trace;
 use crate::virtual_time::VirtualTime;
@@ -38,6 +41,15 @@ pub use self::promises::{PROMISES, Promise};
 /// A scenario that breaks a promise is made as small as possible and written to `scenarios/` in the directory of the package
 /// that runs it. All that is there is played first on each run; so are the scenarios that come with this crate.
 pub fn run<A: Adapter>() -> ExitCode {
+    run_on::<OnRuntime<A>>()
+}
+
+/// Runs the suite on an event loop that drives connections itself, like [`run()`].
+pub fn run_loop<L: EventLoop>() -> ExitCode {
+    run_on::<OnLoop<L>>()
+}
+
+fn run_on<R: Runner>() -> ExitCode {
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(problem) => {
@@ -50,34 +62,39 @@ pub fn run<A: Adapter>() -> ExitCode {
         selected().for_each(|promise| println!("{}: test", promise.name));
         return ExitCode::SUCCESS;
     }
-    let mut report = Report::begin(A::NAME, arguments.seed);
-    let adapter = match A::start() {
-        Ok(adapter) => adapter,
-        Err(reason) => return report.skipped(&reason, selected().count()),
+    let mut report = Report::begin(R::NAME, arguments.seed);
+    let runner = match R::start() {
+        Ok(runner) => runner,
+        Err(reason) => return report.skipped_all(&reason, selected().count()),
     };
-    let subject = Subject { adapter, watchdog: Watchdog::start(A::NAME) };
+    let subject = Subject { runner, watchdog: Watchdog::start(R::NAME) };
     if arguments.selects(kept::NAME) {
         subject.replay(&mut report);
     }
     for promise in selected() {
-        subject.test(promise, &arguments, &mut report);
+        if promise.needs_clients && !R::HAS_CLIENTS {
+            report.skipped(promise.name, "it has no clients that come back");
+        } else {
+            subject.test(promise, &arguments, &mut report);
+        }
     }
     report.end()
 }
 
 /// What is tried.
-struct Subject<A> {
-    adapter: A,
+struct Subject<R> {
+    runner: R,
     watchdog: Watchdog,
 }
 
-impl<A: Adapter> Subject<A> {
+impl<R: Runner> Subject<R> {
     /// Plays all that has been kept.
     fn replay(&self, report: &mut Report) {
         let line = report.line(kept::NAME);
         let mut tally = Tally::default();
         for (name, text) in kept::all() {
-            let judged = match text.parse() {
+            let judged = match text.parse::<Scenario>() {
+                Ok(scenario) if scenario.needs_clients() && !R::HAS_CLIENTS => continue,
                 Ok(scenario) => self.judge(&scenario, &mut tally).map_err(|violation| violation.to_string()),
                 Err(error) => Err(error.to_string()),
             };
@@ -89,28 +106,30 @@ impl<A: Adapter> Subject<A> {
     }
 
     fn test(&self, promise: &Promise, arguments: &Arguments, report: &mut Report) {
-        let cases = arguments.cases.unwrap_or(promise.cases * A::FACTOR);
+        let cases = arguments.cases.unwrap_or(promise.cases * R::FACTOR);
         let config = Config {
             cases,
             failure_persistence: None,
             max_shrink_iters: 1000,
-            max_shrink_time: 60_000,
+            max_shrink_time: 30_000,
             ..Config::default()
         };
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &arguments.seed_of(promise.name));
         let mut runner = TestRunner::new_with_rng(config, rng);
         let line = report.line(promise.name);
         let tally = RefCell::new(Tally::default());
-        let met = RefCell::new(0usize);
-        let result = runner.run(&(promise.draw)(), |scenario| {
+        let met = Cell::new(0usize);
+        let scenarios = (promise.draw)()
+            .prop_map(|scenario| Scenario { comes_back: scenario.comes_back && R::HAS_CLIENTS, ..scenario });
+        let result = runner.run(&scenarios, |scenario| {
             let trace = self.judge(&scenario, &mut tally.borrow_mut());
             let trace = trace.map_err(|violation| TestCaseError::fail(violation.to_string()))?;
-            *met.borrow_mut() += usize::from((promise.meets.1)(&trace));
+            met.set(met.get() + usize::from((promise.meets.1)(&trace)));
             Ok(())
         });
         let tally = tally.into_inner();
         match result {
-            Ok(()) if met.into_inner() == 0 && cases >= promise.cases => {
+            Ok(()) if met.get() == 0 && cases >= promise.cases => {
                 report.failed(
                     line,
                     &tally,
@@ -120,7 +139,7 @@ impl<A: Adapter> Subject<A> {
             Ok(()) => report.passed(line, &tally),
             Err(TestError::Fail(reason, scenario)) => {
                 let explained = explain(&scenario, reason.message());
-                report.failed(line, &tally, &kept::keep(A::NAME, promise.name, &scenario, &explained));
+                report.failed(line, &tally, &kept::keep(R::NAME, promise.name, &scenario, &explained));
             }
             Err(TestError::Abort(reason)) => report.failed(line, &tally, reason.message()),
         }
@@ -129,7 +148,7 @@ impl<A: Adapter> Subject<A> {
     /// Plays a scenario and judges what was observed.
     fn judge(&self, scenario: &Scenario, tally: &mut Tally) -> Result<Trace, Violation> {
         let started = Instant::now();
-        let trace = self.watchdog.watch(scenario, || play(&self.adapter, scenario));
+        let trace = self.watchdog.watch(scenario, || self.runner.play(scenario));
         let model = Model::new(scenario);
         model.judge(&trace)?;
         let is_exact = model.is_exact();

@@ -227,7 +227,8 @@ impl EventLoop {
             // To take an event is to touch the connection: it may grant the peer more, or have ended.
             let Some(connection) = self.connection(link) else { continue };
             let event = connection.poll_event();
-            if connection.has_events() {
+            if event.is_some() {
+                // Until it says that there is no more: then it needs no memory for events.
                 self.talking.push_back(key);
             } else if let Some(link) = self.links.get_mut(&key) {
                 link.talking = false;
