@@ -85,7 +85,7 @@ impl Requests {
         match connection.call(now, message, Timeout::Never) {
             Ok(call) => self.0.push(Handling { back: Back::Called(call), ..handling }),
             Err(refused) if matches!(refused.refusal, Refusal::Full | Refusal::NoSlot) => {
-                self.0.push(handling)
+                self.0.push(handling);
             }
             Err(_) => reply(connection, now, handling.id, BACK_FAILED, Bytes::new()),
         }

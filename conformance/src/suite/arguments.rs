@@ -4,12 +4,13 @@ use std::env;
 use std::hash::{BuildHasher, RandomState};
 
 /// What is wanted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Arguments {
     filters: Vec<String>,
     exact: bool,
     pub(super) list: bool,
     pub(super) cases: Option<u32>,
+    pub(super) minutes: Option<u64>,
     pub(super) seed: u64,
 }
 
@@ -20,6 +21,7 @@ impl Arguments {
             exact: false,
             list: false,
             cases: number("CONFORMANCE_CASES")?,
+            minutes: number("CONFORMANCE_MINUTES")?,
             seed: number("CONFORMANCE_SEED")?.unwrap_or_else(|| RandomState::new().hash_one(0)),
         };
         let mut arguments = env::args().skip(1);
@@ -37,6 +39,11 @@ impl Arguments {
             }
         }
         Ok(read)
+    }
+
+    /// The same with other scenarios.
+    pub(super) fn with_seed(&self, seed: u64) -> Self {
+        Self { seed, ..self.clone() }
     }
 
     pub(super) fn selects(&self, name: &str) -> bool {

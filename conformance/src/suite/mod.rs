@@ -4,18 +4,20 @@ mod arguments;
 mod kept;
 mod promises;
 mod report;
+mod resources;
 mod runner;
 mod watchdog;
 
 use std::cell::{Cell, RefCell};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use self::arguments::Arguments;
 use self::report::{Report, Tally};
+use self::resources::Resources;
 use self::runner::{OnLoop, OnRuntime, Runner};
 use self::watchdog::Watchdog;
 use crate::adapter::Adapter;
@@ -37,6 +39,7 @@ pub use self::promises::{PROMISES, Promise};
 /// |---|---|
 /// | `CONFORMANCE_CASES` | scenarios for each promise, in place of 3 to 100 |
 /// | `CONFORMANCE_SEED` | draws the same scenarios again: each run says its seed |
+/// | `CONFORMANCE_MINUTES` | goes on with other seeds for so long, and fails if memory, descriptors or threads grow (Linux) |
 ///
 /// A scenario that breaks a promise is made as small as possible and written to `scenarios/` in the directory of the package
 /// that runs it. All that is there is played first on each run; so are the scenarios that come with this crate.
@@ -71,12 +74,14 @@ fn run_on<R: Runner>() -> ExitCode {
     if arguments.selects(kept::NAME) {
         subject.replay(&mut report);
     }
-    for promise in selected() {
-        if promise.needs_clients && !R::HAS_CLIENTS {
-            report.skipped(promise.name, "it has no clients that come back");
-        } else {
-            subject.test(promise, &arguments, &mut report);
-        }
+    let tried: Vec<&Promise> =
+        selected().filter(|promise| R::HAS_CLIENTS || !promise.needs_clients).collect();
+    for promise in selected().filter(|promise| !R::HAS_CLIENTS && promise.needs_clients) {
+        report.skipped(promise.name, "it has no clients that come back");
+    }
+    tried.iter().for_each(|promise| subject.test(promise, &arguments, &mut report));
+    if let Some(minutes) = arguments.minutes {
+        subject.go_on(Duration::from_secs(60 * minutes), &tried, &arguments, &mut report);
     }
     report.end()
 }
@@ -103,6 +108,27 @@ impl<R: Runner> Subject<R> {
             }
         }
         report.passed(line, &tally);
+    }
+
+    /// Goes on with other seeds, round after round, and looks whether something grows that should not.
+    fn go_on(&self, time: Duration, promises: &[&Promise], arguments: &Arguments, report: &mut Report) {
+        let (started, before) = (Instant::now(), Resources::now());
+        for round in 1.. {
+            if started.elapsed() >= time || report.has_failed() {
+                break;
+            }
+            let arguments = arguments.with_seed(arguments.seed.wrapping_add(round));
+            report.round(round, arguments.seed, Resources::now().as_ref());
+            promises.iter().for_each(|promise| self.test(promise, &arguments, report));
+        }
+        let line = report.line("nothing_grows");
+        match before.zip(Resources::now()) {
+            None => report.skipped("nothing_grows", "this system does not tell what a process holds"),
+            Some((before, now)) => match now.growth_since(&before) {
+                None => report.passed(line, &Tally::default()),
+                Some(grown) => report.failed(line, &Tally::default(), &grown),
+            },
+        }
     }
 
     fn test(&self, promise: &Promise, arguments: &Arguments, report: &mut Report) {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use super::resources::Resources;
 use crate::trace::{Ending, Trace};
 
 /// What scenarios came to.
@@ -73,6 +74,16 @@ impl Report {
             skipped: Vec::new(),
             failed: Vec::new(),
         }
+    }
+
+    /// Says that another round begins, and what the process holds.
+    pub(super) fn round(&self, number: u64, seed: u64, resources: Option<&Resources>) {
+        let resources = resources.map(|resources| format!("; {resources}")).unwrap_or_default();
+        println!("round {number}, CONFORMANCE_SEED={seed}{resources}");
+    }
+
+    pub(super) const fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
     }
 
     /// Says what is tried now.

@@ -1,4 +1,4 @@
-//! The same program as on any other runtime, and what only this one allows: handlers that stay on their thread.
+//! What only this runtime has: handlers that stay on their thread, and shards. All else is the suite's matter.
 //!
 //! Each test has a thread of its own, and so an executor. Where there is no io_uring, they say that they were skipped.
 #![cfg(target_os = "linux")]
@@ -6,15 +6,11 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use adapter_glommio::{
-    BindError, Bytes, CallError, ClientState, CloseCode, CloseInfo, Config, Delay, Handler, NoHandler,
-    ReconnectConfig, Route, Server, StatusCode, client, connect, connect_with, executor, listen, on_request,
-    run,
+    BindError, Bytes, CloseCode, CloseInfo, Handler, Server, connect, executor, listen, on_request, run,
 };
 use futures_lite::future;
 use glommio::timer::Timer;
@@ -27,15 +23,7 @@ fn on_glommio(test: impl Future<Output = ()>) {
 }
 
 fn echo() -> impl Handler {
-    on_request(|peer, request| async move {
-        match request.route() {
-            Route::Name("back") => {
-                Ok(peer.call("echo", request.body).await.map(|reply| reply.body).unwrap_or_default().into())
-            }
-            Route::Name("panic") => panic!("as it was told"),
-            _ => Ok(request.body.into()),
-        }
-    })
+    on_request(|_, request| async move { Ok(request.body.into()) })
 }
 
 /// Waits for something that happens unless there is a defect.
@@ -54,28 +42,6 @@ async fn until(mut holds: impl FnMut() -> bool) {
         }
     })
     .await;
-}
-
-#[test]
-fn calls_go_both_ways_and_a_panic_is_contained() {
-    on_glommio(async {
-        let server = Server::bind("localhost:0", echo()).await.unwrap();
-        let handle = server.handle();
-        let serving = glommio::spawn_local(server.serve());
-        let client = connect_with(handle.local_addr(), echo()).await.unwrap();
-        for round in 0..200usize {
-            let body = Bytes::from(vec![round as u8; round * 1000]);
-            let (one, two) =
-                in_time(future::zip(client.call("echo", body.clone()), client.call("back", body.clone())))
-                    .await;
-            assert!(one.unwrap().body == body && two.unwrap().body == body, "round {round}");
-        }
-        let failed = in_time(client.call("panic", "")).await.unwrap_err();
-        assert!(matches!(failed, CallError::Status(status) if status.code == StatusCode::HANDLER_FAILED));
-        assert_eq!(in_time(client.call("echo", "still there")).await.unwrap().body, "still there");
-        handle.shutdown(Duration::from_secs(10));
-        in_time(serving).await;
-    });
 }
 
 #[test]
@@ -106,84 +72,11 @@ fn what_handlers_share_stays_on_their_thread_and_handles_go_to_any() {
 }
 
 #[test]
-fn giving_up_stops_the_work_and_a_drain_has_an_end() {
+fn a_port_has_one_server() {
     on_glommio(async {
-        struct Leaving(Arc<AtomicUsize>);
-        impl Drop for Leaving {
-            fn drop(&mut self) {
-                self.0.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-        let left = Arc::new(AtomicUsize::new(0));
-        let counted = left.clone();
-        let handler = on_request(move |_, _| {
-            let guard = Leaving(counted.clone());
-            async move {
-                let _guard = guard;
-                future::pending().await
-            }
-        });
-        let server = Server::bind("127.0.0.1:0", handler).await.unwrap();
-        let handle = server.handle();
-        let serving = glommio::spawn_local(server.serve());
-        let client = connect(handle.local_addr()).await.unwrap();
-        let begun =
-            async { until(|| handle.peers().iter().any(|peer| peer.counters().frames_received > 1)).await };
-        future::or(async { drop(client.call("wait", "").await) }, begun).await;
-        until(|| left.load(Ordering::SeqCst) == 1).await;
-        let late = in_time(client.call("wait", "").timeout(Duration::from_millis(50))).await.unwrap_err();
-        assert!(matches!(late, CallError::TimedOut(_)));
-        until(|| left.load(Ordering::SeqCst) == 2).await;
-        let held = client.call("wait", "").no_timeout();
-        handle.shutdown(Duration::from_millis(100));
-        in_time(future::zip(serving, async { held.await.unwrap_err() })).await;
-    });
-}
-
-#[test]
-fn a_client_comes_back_and_a_port_has_one_server() {
-    on_glommio(async {
-        let delay = Delay::Exponential { base: Duration::from_millis(10), cap: Duration::from_millis(50) };
-        let reconnect =
-            ReconnectConfig { delay, first_loss_spread: Duration::ZERO, ..ReconnectConfig::default() };
-        let server = Server::bind("127.0.0.1:0", echo()).await.unwrap();
-        let handle = server.handle();
-        let address = handle.local_addr();
-        let second = Server::bind(address, echo()).await.unwrap_err();
+        let first = Server::bind("127.0.0.1:0", echo()).await.unwrap();
+        let second = Server::bind(first.local_addr(), echo()).await.unwrap_err();
         assert!(matches!(second, BindError::Address(_)), "{second}");
-        let serving = glommio::spawn_local(server.serve());
-        let client = client(NoHandler).reconnect(reconnect).connect(address).await.unwrap();
-        handle.stop();
-        in_time(serving).await;
-        until(|| client.state() != ClientState::Connected).await;
-        let waiting = client.call("echo", "meanwhile");
-        let again = Server::bind(address, echo()).await.unwrap();
-        let _serving = glommio::spawn_local(again.serve());
-        assert_eq!(in_time(waiting).await.unwrap().body, "meanwhile");
-        in_time(client.drain(Duration::from_secs(10))).await;
-    });
-}
-
-#[test]
-fn a_large_message_goes_both_ways_and_idle_clients_are_many() {
-    on_glommio(async {
-        let config = || Config::default().with_max_message(20 << 20);
-        let server = Server::builder(echo()).config(config()).bind("127.0.0.1:0").await.unwrap();
-        let handle = server.handle();
-        let _serving = glommio::spawn_local(server.serve());
-        let client = client(NoHandler).config(config()).connect(handle.local_addr()).await.unwrap();
-        let body: Bytes = (0..19 << 20).map(|at: u32| (at / 7) as u8).collect::<Vec<u8>>().into();
-        assert!(in_time(client.call("echo", body.clone()).no_timeout()).await.unwrap().body == body);
-        let mut clients = Vec::new();
-        for _ in 0..200 {
-            clients.push(in_time(connect_with(handle.local_addr(), NoHandler)).await.unwrap());
-        }
-        assert_eq!(handle.connections(), 201);
-        handle.stop_with(CloseCode::GOING_AWAY, &CloseInfo::default().and_stay_away());
-        for client in clients {
-            in_time(client.closed()).await;
-        }
-        until(|| handle.connections() == 0).await;
     });
 }
 
@@ -211,6 +104,7 @@ fn servers_that_end_leave_no_descriptor_behind() {
         assert!(open() <= before + 250, "{before} descriptors before, {} now", open());
     });
 }
+
 #[test]
 fn an_idle_server_does_not_fail_to_accept() {
     on_glommio(async {
