@@ -61,12 +61,14 @@
 //! promise was broken and what was observed instead, and whether the same happens in virtual time: if not, look at the adapter
 //! first. [`VirtualTime::play`] plays it where time stands still, so that a debugger does no harm.
 //!
+//! `PROMISES.md` beside this crate lists what is promised, the promises of the core alone included, and which tests try it.
+//!
 //! # What is where
 //!
 //! | module | |
 //! |---|---|
 //! | [`scenario`] | scenarios, their text, and how they are drawn |
-//! | [`player`] | plays one on a runtime |
+//! | [`player`], [`embedded`] | play one: on a runtime, and in a loop that drives connections itself |
 //! | [`trace`], [`model`] | what was observed, and what may be |
 //! | [`suite`] | the promises, and [`run()`] |
 //! | [`stepwise`] | the core by itself, event after event and byte after byte: for what only it can show |

@@ -17,5 +17,6 @@ mod limits_of_life;
 mod liveness;
 mod nesting;
 mod outcomes;
+mod promises;
 mod timers;
 mod writing;
