@@ -146,6 +146,16 @@ impl<'a> Model<'a> {
 
     /// What the other side saw of what this side sent.
     fn judge_arrivals(&self, role: Role, seen: &Side, there: &Side) -> Judgement {
+        let sent: Vec<Message> = self.messages(role).collect();
+        for arrival in &there.arrivals {
+            let is_it = |message: &&Message| {
+                message.call.is_some() == arrival.is_call && message.lane == arrival.lane
+            };
+            let message = sent.get(arrival.number as usize).filter(is_it);
+            promise("only what was sent arrives, and as what it was", message.is_some(), || {
+                format!("the {} received {arrival:?}", side(other(role)))
+            })?;
+        }
         for message in self.messages(role) {
             let times = there.times_arrived(message.number);
             let name = || self.name(role, &message);
@@ -311,3 +321,6 @@ impl<'a> Model<'a> {
         !self.may_break() && !self.has(other(role), ends)
     }
 }
+
+#[cfg(test)]
+mod tests;
