@@ -90,6 +90,8 @@ pub enum Ending {
 pub enum Pushed {
     /// It was accepted.
     Accepted,
+    /// Its future was dropped before it was accepted.
+    Dropped,
     /// There was no connection for it.
     NotMade,
     /// It was refused for good.

@@ -5,14 +5,14 @@ use std::mem;
 use std::rc::Rc;
 
 use proto_core::{
-    CallId, CloseCode, Connection, Delivery, Event, Instant, Lane, Message, Outcome, PushToken, Refusal,
-    Role, StatusCode, Timeout,
+    CallId, CloseCode, Connection, Delivery, Event, Instant, Message, Outcome, PushToken, Refusal, Role,
+    StatusCode, Timeout,
 };
 
 use super::EventLoop;
 use super::requests::Requests;
 use crate::player::{Alarms, DRAIN, Faults, Kind, Label, Player, QUIET, ROUTE, SIGHT, info};
-use crate::scenario::{Call, Deed, Dropped, Scenario};
+use crate::scenario::{Call, Deed, Dropped, Push, Scenario};
 use crate::trace::{Ending, Left, Pushed, Side};
 
 /// What one side does, and what it knows.
@@ -31,7 +31,9 @@ pub(super) struct Station<'a, K> {
     /// Calls of the script that have not ended, by their number among the calls.
     calls: BTreeMap<usize, Under>,
     called: usize,
-    pushes: VecDeque<(u32, usize, Lane)>,
+    /// With how often each has been tried, and since when.
+    pushes: VecDeque<(u32, Push)>,
+    tried: Option<(usize, Instant)>,
     requests: Requests,
     held: Vec<PushToken>,
     holds: bool,
@@ -81,6 +83,7 @@ impl<'a, K: Copy> Station<'a, K> {
             calls: BTreeMap::new(),
             called: 0,
             pushes: VecDeque::new(),
+            tried: None,
             requests: Requests::default(),
             held: Vec::new(),
             holds: false,
@@ -221,9 +224,9 @@ impl<'a, K: Copy> Station<'a, K> {
             (Deed::Idle(duration), _) => self.waiting = Waiting::Until(now + QUIET + duration),
             (Deed::Hold, _) => self.holds = true,
             (Deed::LetGo, _) => self.holds = false,
-            (Deed::Push { size, lane }, _) => {
+            (Deed::Push(push), _) => {
                 let number = self.next_message();
-                self.pushes.push_back((number, size, lane));
+                self.pushes.push_back((number, push));
             }
             (Deed::See(count), _) => self.waiting = Waiting::Messages(count, now + SIGHT),
             (Deed::Wait(duration), _) => self.waiting = Waiting::Until(now + duration),
@@ -292,27 +295,42 @@ impl<'a, K: Copy> Station<'a, K> {
     }
 
     fn push(&mut self, now: Instant, mut connection: Option<&mut Connection>) {
-        while let Some(&(number, size, lane)) = self.pushes.front() {
-            let result = match connection.as_deref_mut() {
-                Some(connection) => {
-                    let label = Label { kind: Kind::Push, from: self.role, number };
-                    connection.push(now, Message::new(ROUTE, label.body(size)).in_lane(lane))
+        while let Some(&(number, push)) = self.pushes.front() {
+            let Some(connection) = connection.as_deref_mut() else {
+                if self.life != Life::Over {
+                    return;
                 }
-                None if self.life == Life::Over => {
-                    self.pushes.pop_front();
-                    self.player.record(|side| side.pushes.insert(number, Pushed::NotMade));
-                    continue;
-                }
-                None => return,
+                self.pushed(number, Pushed::NotMade);
+                continue;
             };
-            if let Err(refused) = &result
-                && matches!(refused.refusal, Refusal::Full | Refusal::NotOpen)
-            {
-                return;
+            let (tries, since) = *self.tried.get_or_insert((0, now));
+            let is_dropped = match push.dropped {
+                Some(Dropped::AfterPolls(polls)) => tries >= polls,
+                Some(Dropped::AfterTime(duration)) => tries > 0 && now >= since + duration,
+                None => false,
+            };
+            if is_dropped {
+                self.pushed(number, Pushed::Dropped);
+                continue;
             }
-            self.pushes.pop_front();
-            self.player.pushed(number, result);
+            self.tried = Some((tries + 1, since));
+            let label = Label { kind: Kind::Push, from: self.role, number };
+            let message = Message::new(ROUTE, label.body(push.size)).in_lane(push.lane);
+            match connection.push(now, message) {
+                Ok(()) => self.pushed(number, Pushed::Accepted),
+                Err(refused) => match refused.refusal {
+                    Refusal::Full | Refusal::NotOpen => return,
+                    Refusal::Closed | Refusal::Draining => self.pushed(number, Pushed::NotMade),
+                    _ => self.pushed(number, Pushed::Refused),
+                },
+            }
         }
+    }
+
+    fn pushed(&mut self, number: u32, pushed: Pushed) {
+        self.pushes.pop_front();
+        self.tried = None;
+        self.player.record(|side| side.pushes.insert(number, pushed));
     }
 
     /// Deals with what happened on its connection.

@@ -82,7 +82,9 @@ impl<'a> Model<'a> {
     /// Whether nothing in the scenario races: then there is one thing that may be observed, on every runner.
     pub fn is_exact(&self) -> bool {
         let is_certain = |role| self.messages(role).all(|message| self.allowed(role, &message).count() == 1);
-        !self.may_end() && BOTH.into_iter().all(is_certain)
+        let gives_up =
+            |role| self.has(role, |deed| matches!(deed, Deed::Push(push) if push.dropped.is_some()));
+        !self.may_end() && BOTH.into_iter().all(is_certain) && !BOTH.into_iter().any(gives_up)
     }
 
     /// Says whether this may be observed.
@@ -134,6 +136,7 @@ impl<'a> Model<'a> {
                 Some(Pushed::Accepted) => fits,
                 Some(Pushed::Refused) => !fits,
                 Some(Pushed::NotMade) => self.may_end(),
+                Some(Pushed::Dropped) => self.is_dropped_push(role, &message),
             };
             promise(
                 "a push is accepted while there is a connection, unless it is too long",
@@ -268,7 +271,7 @@ impl<'a> Model<'a> {
         let deeds = self.scenario.script(role).iter().enumerate();
         let messages = deeds.filter_map(|(deed, what)| match *what {
             Deed::Call(call) => Some((deed, call.lane, call.size, Some(call))),
-            Deed::Push { size, lane } => Some((deed, lane, size, None)),
+            Deed::Push(push) => Some((deed, push.lane, push.size, None)),
             _ => None,
         });
         (0..).zip(messages).map(|(number, (deed, lane, size, call))| Message {
@@ -284,6 +287,10 @@ impl<'a> Model<'a> {
         let deed = self.scenario.script(role).get(message.deed);
         let text = deed.map(ToString::to_string).unwrap_or_default();
         format!("message {} of the {} (`{text}`)", message.number, side(role))
+    }
+
+    fn is_dropped_push(&self, role: Role, message: &Message) -> bool {
+        matches!(self.scenario.script(role).get(message.deed), Some(Deed::Push(push)) if push.dropped.is_some())
     }
 
     /// How long a message is on its way.

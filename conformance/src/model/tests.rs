@@ -66,16 +66,16 @@ fn what_must_not_be_observed_is_noticed() {
         ("a call ends as what happens to it allows", |trace| set(trace, 4, Ending::Answered(0, 6))),
         ("no call ends that was not made", |trace| set(trace, 9, Ending::NotMade)),
         ("a push is accepted while there is a connection, unless it is too long", |trace| {
-            drop(trace.dialer.pushes.insert(2, Pushed::NotMade));
+            trace.dialer.pushes.insert(2, Pushed::NotMade);
         }),
         ("no message arrives twice, but calls that may", |trace| {
-            trace.acceptor.arrivals.push(arrival(0, true))
+            trace.acceptor.arrivals.push(arrival(0, true));
         }),
         ("what was accepted arrives", |trace| trace.acceptor.arrivals.retain(|arrival| arrival.number != 0)),
         ("what was accepted arrives", |trace| trace.acceptor.arrivals.retain(|arrival| arrival.number != 3)),
         ("calls of one lane arrive in order, and so do pushes", |trace| trace.acceptor.arrivals.reverse()),
         ("only what was sent arrives, and as what it was", |trace| {
-            trace.acceptor.arrivals.push(arrival(77, true))
+            trace.acceptor.arrivals.push(arrival(77, true));
         }),
         ("only what was sent arrives, and as what it was", |trace| {
             trace.dialer.arrivals.iter_mut().for_each(|arrival| arrival.lane = Lane::Bulk);

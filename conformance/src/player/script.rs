@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proto_core::endpoint::ServerHandle;
 use proto_core::peer::Peer;
-use proto_core::{CloseCode, Lane, Message, Role};
+use proto_core::{CloseCode, Message, Role};
 
 use super::alarms::Alarms;
 use super::body::{Kind, Label};
@@ -21,7 +21,7 @@ use super::table::{Player, ROUTE};
 use crate::model::Model;
 use crate::observed::Watch;
 use crate::other;
-use crate::scenario::{Call, Deed, Dropped, Scenario};
+use crate::scenario::{Call, Deed, Dropped, Push, Scenario};
 use crate::trace::{Ending, Left, Pushed, Trace};
 
 /// How long a side waits for messages that may never come.
@@ -52,7 +52,7 @@ struct Actor {
     /// By the number among the calls: whether it is to be dropped.
     dropped: RefCell<Vec<Rc<Cell<bool>>>>,
     /// Pushes that have not been accepted or refused.
-    pushes: RefCell<VecDeque<(u32, usize, Lane)>>,
+    pushes: RefCell<VecDeque<(u32, Push)>>,
 }
 
 impl Stage {
@@ -182,8 +182,8 @@ impl Stage {
                     self.call(role, messages, call, &nursery);
                     messages += 1;
                 }
-                Deed::Push { size, lane } => {
-                    self.actor(role).pushes.borrow_mut().push_back((messages, size, lane));
+                Deed::Push(push) => {
+                    self.actor(role).pushes.borrow_mut().push_back((messages, push));
                     messages += 1;
                 }
                 other => self.act(role, other).await,
@@ -230,7 +230,7 @@ impl Stage {
                 .await;
             }
             Deed::Wait(duration) => self.alarms.wait(duration).await,
-            Deed::Call(_) | Deed::Push { .. } => {}
+            Deed::Call(_) | Deed::Push(_) => {}
         }
     }
 
@@ -276,19 +276,32 @@ impl Stage {
             Some(within) => future.timeout(within),
             None => future.no_timeout(),
         };
-        let polls = match call.dropped {
+        match self.unless_dropped(future, call.dropped, dropped).await {
+            Some(result) => player.call_ended(number, result),
+            None => player.ended(number, Ending::Dropped),
+        }
+    }
+
+    /// Polls a future until it is ready or is to be dropped, and drops it.
+    async fn unless_dropped<T>(
+        &self,
+        future: impl Future<Output = T>,
+        dropped: Option<Dropped>,
+        by_name: &Cell<bool>,
+    ) -> Option<T> {
+        let polls = match dropped {
             Some(Dropped::AfterPolls(polls)) => polls,
             _ => usize::MAX,
         };
-        let mut late = match call.dropped {
+        let mut late = match dropped {
             Some(Dropped::AfterTime(duration)) => Some(pin!(self.alarms.wait(duration))),
             _ => None,
         };
         // One that is dropped at some poll is polled until then, whether or not there is a reason.
         let (mut polled, hurries) = (0, polls < usize::MAX);
         let mut future = Box::pin(future);
-        let result = poll_fn(|cx| {
-            if polled == polls || dropped.get() {
+        poll_fn(|cx| {
+            if polled == polls || by_name.get() {
                 return Poll::Ready(None);
             }
             polled += 1;
@@ -303,12 +316,7 @@ impl Stage {
             }
             Poll::Pending
         })
-        .await;
-        drop(future);
-        match result {
-            Some(result) => player.call_ended(number, result),
-            None => player.ended(number, Ending::Dropped),
-        }
+        .await
     }
 
     /// Sends a side's pushes, one after the other.
@@ -317,12 +325,16 @@ impl Stage {
         let actor = self.actor(role);
         loop {
             until(|| !actor.pushes.borrow().is_empty()).await;
-            let Some((number, size, lane)) = actor.pushes.borrow().front().copied() else { continue };
+            let Some((number, push)) = actor.pushes.borrow().front().copied() else { continue };
             match self.peer(role) {
                 Some(peer) => {
                     let label = Label { kind: Kind::Push, from: role, number };
-                    let message = Message::new(ROUTE, label.body(size)).in_lane(lane);
-                    actor.player.pushed(number, peer.pushed_message(message).await);
+                    let message = Message::new(ROUTE, label.body(push.size)).in_lane(push.lane);
+                    let pushed = peer.pushed_message(message);
+                    match self.unless_dropped(pushed, push.dropped, &Cell::new(false)).await {
+                        Some(result) => actor.player.pushed(number, result),
+                        None => drop(actor.player.record(|side| side.pushes.insert(number, Pushed::Dropped))),
+                    }
                 }
                 None => drop(actor.player.record(|side| side.pushes.insert(number, Pushed::NotMade))),
             }

@@ -202,12 +202,7 @@ pub enum Deed {
     /// Pushes are dealt with again.
     LetGo,
     /// Pushes, when there is room for it.
-    Push {
-        /// Bytes of the body.
-        size: usize,
-        /// How urgent it is.
-        lane: Lane,
-    },
+    Push(Push),
     /// Acceptor: its server ends at once with all connections, and another one takes its place.
     Restart,
     /// Waits until so many messages of the other side have come, all in all; not for ever, since some may never come.
@@ -248,6 +243,17 @@ impl Call {
     }
 }
 
+/// A push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// Bytes of the body.
+    pub size: usize,
+    /// How urgent it is.
+    pub lane: Lane,
+    /// When its future is dropped, unless it is ready before: one that is was never sent.
+    pub dropped: Option<Dropped>,
+}
+
 /// How a call is answered. The caller says so in the body, so that the callee need not know the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -272,7 +278,7 @@ pub enum Answered {
     Status(u16),
 }
 
-/// When the future of a call is dropped.
+/// When the future of a call or a push is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropped {
     /// When it has been polled so often.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto_core::{Lane, Role};
 
-use super::{Answer, Answered, Call, Deed, Dropped, Fault, Limits, Path, Scenario, Trigger, Trouble};
+use super::{Answer, Answered, Call, Deed, Dropped, Fault, Limits, Path, Push, Scenario, Trigger, Trouble};
 
 /// A line that is no part of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +145,10 @@ fn deed(words: &mut Words<'_>) -> Read<Deed> {
             words.expect("go")?;
             Deed::LetGo
         }
-        "push" => Deed::Push { size: words.number("a size")?, lane: lane(words) },
+        "push" => {
+            let (size, lane) = (words.number("a size")?, lane(words));
+            Deed::Push(Push { size, lane, dropped: dropped(words)? })
+        }
         "restart" => Deed::Restart,
         "see" => Deed::See(words.number("a number of messages")?),
         "wait" => Deed::Wait(words.duration()?),
@@ -160,17 +163,21 @@ fn call(words: &mut Words<'_>) -> Read<Call> {
     call.within = if words.took("within") { Some(words.duration()?) } else { None };
     words.expect("->")?;
     call.answer = answer(words)?;
-    if words.took("dropped") {
-        words.expect("after")?;
-        call.dropped = Some(if words.peek().is_some_and(|word| word.ends_with("ms")) {
-            Dropped::AfterTime(words.duration()?)
-        } else {
-            let polls = words.number("a number of polls, or a time")?;
-            words.expect("polls")?;
-            Dropped::AfterPolls(polls)
-        });
-    }
+    call.dropped = dropped(words)?;
     Ok(call)
+}
+
+fn dropped(words: &mut Words<'_>) -> Read<Option<Dropped>> {
+    if !words.took("dropped") {
+        return Ok(None);
+    }
+    words.expect("after")?;
+    if words.peek().is_some_and(|word| word.ends_with("ms")) {
+        return Ok(Some(Dropped::AfterTime(words.duration()?)));
+    }
+    let polls = words.number("a number of polls, or a time")?;
+    words.expect("polls")?;
+    Ok(Some(Dropped::AfterPolls(polls)))
 }
 
 fn answer(words: &mut Words<'_>) -> Read<Answer> {

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proto_core::{Lane, Role};
 
-use super::{Answer, Answered, Call, Deed, Dropped, Fault, Limits, Path, Scenario, Trigger, Trouble};
+use super::{Answer, Answered, Call, Deed, Dropped, Fault, Limits, Path, Push, Scenario, Trigger, Trouble};
 use crate::other;
 
 const fn millis(millis: u64) -> Duration {
@@ -34,7 +34,7 @@ pub fn large() -> impl Strategy<Value = Scenario> {
     let size = || prop_oneof![1 => 0..2000usize, 3 => 4000..300_000usize];
     let call = (size(), size(), lanes())
         .prop_map(|(size, reply, lane)| Deed::Call(Call { lane, ..Call::new(size, reply) }));
-    let push = (size(), lanes()).prop_map(|(size, lane)| Deed::Push { size, lane });
+    let push = (size(), lanes()).prop_map(|(size, lane)| Deed::Push(Push { size, lane, dropped: None }));
     let limits = (prop_oneof![Just(4096u32), 4096..70_000u32], prop_oneof![Just(0u32), Just(1u32 << 20)])
         .prop_map(|(frame, window)| Limits { message: 300_000, frame, window, ..Limits::default() });
     scenario(limits, prop_oneof![3 => call, 2 => push], 6).prop_map(|mut scenario| {
@@ -67,7 +67,12 @@ pub fn given_up() -> impl Strategy<Value = Scenario> {
         2 => (0..6usize).prop_map(Deed::Drop),
         2 => call(answers(), Just(None)).prop_map(Deed::Call),
         1 => Just(Deed::Await),
-        1 => push(),
+        1 => Just(Deed::Hold),
+        1 => Just(Deed::LetGo),
+        3 => push(),
+        3 => (900..2000usize, lanes(), dropped()).prop_map(|(size, lane, dropped)| {
+            Deed::Push(Push { size, lane, dropped: Some(dropped) })
+        }),
     ];
     // What follows finds all slots free.
     scenario(limits, deeds, 12).prop_map(|mut scenario| {
@@ -94,7 +99,7 @@ pub fn floods() -> impl Strategy<Value = Scenario> {
     });
     let deeds = prop_oneof![
         10 => call,
-        10 => (sizes(), lanes()).prop_map(|(size, lane)| Deed::Push { size, lane }),
+        10 => (sizes(), lanes()).prop_map(|(size, lane)| Deed::Push(Push { size, lane, dropped: None })),
         1 => Just(Deed::Hold),
         1 => Just(Deed::LetGo),
         1 => (0..3u64).prop_map(|time| Deed::Wait(millis(time))),
@@ -288,8 +293,15 @@ fn sizes() -> impl Strategy<Value = usize> {
     prop_oneof![10 => 0..64usize, 4 => 64..900usize, 1 => 900..4000usize]
 }
 
+fn dropped() -> impl Strategy<Value = Dropped> {
+    prop_oneof![
+        1 => (0..6usize).prop_map(Dropped::AfterPolls),
+        1 => (0..8u64).prop_map(|time| Dropped::AfterTime(millis(time))),
+    ]
+}
+
 fn push() -> impl Strategy<Value = Deed> {
-    (sizes(), lanes()).prop_map(|(size, lane)| Deed::Push { size, lane })
+    (sizes(), lanes()).prop_map(|(size, lane)| Deed::Push(Push { size, lane, dropped: None }))
 }
 
 /// A call that only its caller can end.

@@ -117,7 +117,10 @@ impl Display for Deed {
             Self::Idle(duration) => write!(f, "idle {}", millis(*duration)),
             Self::Hold => f.write_str("hold"),
             Self::LetGo => f.write_str("let go"),
-            Self::Push { size, lane } => write!(f, "push {size}{}", urgency(*lane)),
+            Self::Push(push) => {
+                write!(f, "push {}{}", push.size, urgency(push.lane))?;
+                write_dropped(f, push.dropped)
+            }
             Self::Restart => f.write_str("restart"),
             Self::See(count) => write!(f, "see {count}"),
             Self::Wait(duration) => write!(f, "wait {}", millis(*duration)),
@@ -135,11 +138,15 @@ impl Display for Call {
             write!(f, " within {}", millis(within))?;
         }
         write!(f, " -> {}", self.answer)?;
-        match self.dropped {
-            None => Ok(()),
-            Some(Dropped::AfterPolls(polls)) => write!(f, ", dropped after {polls} polls"),
-            Some(Dropped::AfterTime(duration)) => write!(f, ", dropped after {}", millis(duration)),
-        }
+        write_dropped(f, self.dropped)
+    }
+}
+
+fn write_dropped(f: &mut Formatter<'_>, dropped: Option<Dropped>) -> fmt::Result {
+    match dropped {
+        None => Ok(()),
+        Some(Dropped::AfterPolls(polls)) => write!(f, ", dropped after {polls} polls"),
+        Some(Dropped::AfterTime(duration)) => write!(f, ", dropped after {}", millis(duration)),
     }
 }
 
