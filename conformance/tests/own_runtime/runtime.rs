@@ -54,9 +54,12 @@ impl Wake for Handle {
 
 impl Queue {
     fn push(&self, number: usize) {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).push_back(number);
-        // If the poller is gone, so is everything that could wait.
-        let _ = self.waker.wake();
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.push_back(number);
+        if ready.len() == 1 {
+            // If the poller is gone, so is everything that could wait.
+            let _ = self.waker.wake();
+        }
     }
 
     fn take(&self) -> VecDeque<usize> {

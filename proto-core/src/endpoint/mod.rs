@@ -54,4 +54,5 @@ pub use self::server::{BACKLOG, ConnectionTask, Server, ServerBuilder};
 pub use self::shared::SharedListener;
 
 #[cfg(test)]
+#[cfg(feature = "simulation")]
 mod tests;

@@ -1,30 +1,33 @@
 //! Clients that lose their connections at any moment, in virtual time: what becomes of their calls.
 
-mod world;
-
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::future::Future;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
+use core::task::Poll;
 use core::time::Duration;
 use std::sync::Mutex;
 
 use proptest::prelude::*;
 
-use self::world::{ADDRESS, World};
 use crate::client::{Delay, ReconnectConfig};
 use crate::config::Config;
 use crate::connection::Role;
-use crate::endpoint::Client;
+use crate::endpoint::{Client, Listener, Runtime, Spawn};
 use crate::error::CloseReason;
 use crate::peer::{
-    Call, CallError, ClientState, Driver, Handler, Identity, NoHandler, Reply, Sleep, on_request,
+    Call, CallError, ClientState, Driver, Handler, Identity, NoHandler, Peer, Reply, on_request,
 };
+use crate::simulation::{Cut, CutKind, CutPlace, PipeConfig, VirtualListener, World};
 use crate::wire::{CloseCode, CloseInfo};
 
+/// Where the server is, when it is there.
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7000);
 const MILLI: Duration = Duration::from_millis(1);
 
 /// One thing that happens.
@@ -72,27 +75,12 @@ fn number(body: &[u8]) -> u32 {
     u32::from_be_bytes(body[..4].try_into().unwrap())
 }
 
-struct Pause<S> {
-    sleep: S,
-    at: crate::Instant,
-}
-
-impl<S: Sleep + Unpin> Future for Pause<S> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let at = self.at;
-        self.sleep.poll_until(cx, at)
-    }
-}
-
-fn service(world: &World, runs: &Runs) -> impl Handler<Request: Send, Push: Send, Open: Send> + Send + Sync {
-    use crate::endpoint::Runtime;
+fn service(world: &World, runs: &Runs) -> impl Handler {
     let (world, runs) = (world.clone(), runs.clone());
     on_request(move |_, request| {
         *runs.lock().unwrap().entry(number(&request.body)).or_default() += 1;
-        let takes = request.extensions.fields().trace.map_or(0, |takes| u64::from(takes[0]));
-        let pause = Pause { sleep: world.sleep(), at: world.now() + takes as u32 * MILLI };
+        let takes = request.extensions.fields().trace.map_or(0, |takes| u32::from(takes[0]));
+        let pause = world.wait(takes * MILLI);
         async move {
             pause.await;
             Ok(Reply::from(request.body))
@@ -100,74 +88,120 @@ fn service(world: &World, runs: &Runs) -> impl Handler<Request: Send, Push: Send
     })
 }
 
+type Results = Rc<RefCell<BTreeMap<u32, Result<Reply, CallError>>>>;
+
 /// A client, a server, and what was called.
 struct Rig {
     world: World,
     runs: Runs,
-    server: Vec<crate::peer::Peer>,
+    /// Who listens, if anybody does, and whom it has taken.
+    listener: Rc<RefCell<Option<VirtualListener>>>,
+    server: Rc<RefCell<Vec<Peer>>>,
     client: Client,
-    calls: Vec<Option<Pin<Box<Call>>>>,
-    results: BTreeMap<u32, Result<Reply, CallError>>,
+    dials: Rc<Cell<usize>>,
+    /// Whose callers have given up, by their number.
+    given_up: Vec<Rc<Cell<bool>>>,
+    results: Results,
     idempotent: Vec<bool>,
 }
 
 impl Rig {
     fn new(seed: u64) -> Self {
         let world = World::new(seed);
-        world.listen(true);
+        world.set_network(whole());
         let delay = Delay::Exponential { base: 10 * MILLI, cap: 100 * MILLI };
         let reconnect =
             ReconnectConfig { delay, first_loss_spread: 10 * MILLI, ..ReconnectConfig::default() };
         let config = Config { call_timeout: None, ..Config::default() };
         let builder = crate::endpoint::ClientBuilder::on(world.clone(), NoHandler);
         let client = builder.config(config).reconnect(reconnect).start([ADDRESS]).unwrap();
-        Self {
+        let mut rig = Self {
             world,
             runs: Runs::default(),
-            server: Vec::new(),
+            listener: Rc::default(),
+            server: Rc::default(),
             client,
-            calls: Vec::new(),
-            results: BTreeMap::new(),
+            dials: Rc::default(),
+            given_up: Vec::new(),
+            results: Results::default(),
             idempotent: Vec::new(),
-        }
+        };
+        rig.listen();
+        rig
     }
 
-    /// Takes what dialled, and looks at all calls.
-    fn pass(&mut self, duration: Duration) {
-        use crate::endpoint::{Runtime, Spawn};
-        let Self { world, runs, server, calls, results, .. } = self;
-        let config = crate::SharedConfig::default();
-        world.pass(duration, || {
-            while let Some(stream) = world.take_incoming() {
+    /// Takes who dials, until it is told not to.
+    fn listen(&mut self) {
+        if self.listener.borrow().is_some() {
+            return;
+        }
+        self.listener = Rc::new(RefCell::new(Some(self.world.bind(ADDRESS, 1).unwrap())));
+        let (world, runs, listener) = (self.world.clone(), self.runs.clone(), self.listener.clone());
+        let (server, dials) = (self.server.clone(), self.dials.clone());
+        self.world.spawn(async move {
+            let config = crate::SharedConfig::default();
+            loop {
+                // Who is to listen no more has nothing to be woken for.
+                let accepted = poll_fn(|cx| match &mut *listener.borrow_mut() {
+                    Some(listener) => listener.poll_accept(cx),
+                    None => Poll::Pending,
+                });
+                let accepted = accepted.await;
+                dials.set(dials.get() + 1);
                 let identity = Identity { id: 1, remote: None, seed: world.seed() };
-                let handler = Arc::new(service(world, runs));
-                let driver = Driver::new(
-                    &config,
-                    Role::Acceptor,
-                    identity,
-                    &world.clock(),
-                    stream,
-                    world.sleep(),
-                    handler,
-                );
-                server.push(driver.peer().clone());
-                world.spawn(async move { drop(driver.await) });
-            }
-            for (number, call) in (0..).zip(calls.iter_mut()) {
-                let Some(future) = call else { continue };
-                // Nobody else is woken for it: it is asked after every round.
-                if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    assert!(results.insert(number, result).is_none(), "call {number} ended twice");
-                    *call = None;
-                }
+                #[expect(
+                    clippy::arc_with_non_send_sync,
+                    reason = "the driver takes it so, whatever is in it"
+                )]
+                let handler = Arc::new(service(&world, &runs));
+                let (stream, sleep) = (accepted.unwrap().0, world.sleep());
+                let driver =
+                    Driver::new(&config, Role::Acceptor, identity, &world.clock(), stream, sleep, handler);
+                server.borrow_mut().push(driver.peer().clone());
+                world.spawn(driver);
             }
         });
+    }
+
+    fn pass(&self, duration: Duration) {
+        self.world.block_on(self.world.wait(duration));
+    }
+
+    /// Calls, and writes down what comes of it, unless the caller gives up.
+    fn call(&mut self, call: Call) {
+        let number = self.given_up.len() as u32;
+        let (given_up, results) = (Rc::<Cell<bool>>::default(), self.results.clone());
+        self.given_up.push(given_up.clone());
+        let mut call: Pin<Box<Call>> = Box::pin(call);
+        let look_up = self.world.clone();
+        self.world.spawn(async move {
+            let mut soon = Box::pin(look_up.wait(MILLI));
+            let result = poll_fn(|cx| {
+                if given_up.get() {
+                    return Poll::Ready(None);
+                }
+                while soon.as_mut().poll(cx).is_ready() {
+                    soon = Box::pin(look_up.wait(MILLI));
+                }
+                call.as_mut().poll(cx).map(Some)
+            });
+            if let Some(result) = result.await {
+                assert!(results.borrow_mut().insert(number, result).is_none(), "call {number} ended twice");
+            }
+        });
+        self.pass(Duration::ZERO);
+    }
+
+    /// Whether a caller still waits.
+    fn is_waiting(&self) -> bool {
+        let results = self.results.borrow();
+        (0..).zip(&self.given_up).any(|(number, given_up)| !given_up.get() && !results.contains_key(&number))
     }
 
     fn act(&mut self, step: &Step) {
         match *step {
             Step::Call { idempotent, size, takes, timeout } => {
-                let number = self.calls.len() as u32;
+                let number = self.given_up.len() as u32;
                 let mut body = number.to_be_bytes().to_vec();
                 body.resize(size.max(4), number as u8);
                 let trace = [takes as u8];
@@ -178,31 +212,36 @@ impl Rig {
                     Some(millis) => call.timeout(millis as u32 * MILLI),
                     None => call,
                 };
-                self.calls.push(Some(Box::pin(call)));
                 self.idempotent.push(idempotent);
-                self.pass(Duration::ZERO);
+                self.call(call);
             }
-            Step::GiveUp(which) if !self.calls.is_empty() => {
-                let which = which % self.calls.len();
-                self.calls[which] = None;
+            Step::GiveUp(which) if !self.given_up.is_empty() => {
+                self.given_up[which % self.given_up.len()].set(true);
             }
             Step::GiveUp(_) => {}
-            Step::Break => self.world.break_all(),
-            Step::BreakAfter(bytes) => self.world.break_next_after(bytes),
-            Step::Listen(listening) => {
-                self.world.listen(listening);
-                if !listening {
-                    self.world.break_all();
-                }
+            Step::Break => self.world.cut_all(CutKind::Reset),
+            Step::BreakAfter(bytes) => self.world.set_network(PipeConfig {
+                cut: bytes.map(|bytes| Cut { place: CutPlace::Bytes(bytes as u64), kind: CutKind::Reset }),
+                ..whole()
+            }),
+            Step::Listen(true) => self.listen(),
+            Step::Listen(false) => {
+                self.listener.take();
+                self.world.cut_all(CutKind::Reset);
             }
             Step::Drain => {
-                for peer in self.server.drain(..) {
+                for peer in self.server.take() {
                     peer.drain(CloseCode::GOING_AWAY, CloseInfo::default(), 20 * MILLI);
                 }
             }
             Step::Pass(millis) => self.pass(millis as u32 * MILLI),
         }
     }
+}
+
+/// A network that does no harm, and is narrow.
+fn whole() -> PipeConfig {
+    PipeConfig { capacity: 4096, latency: Duration::ZERO, ..PipeConfig::default() }
 }
 
 proptest! {
@@ -223,9 +262,10 @@ proptest! {
         rig.act(&Step::BreakAfter(None));
         rig.act(&Step::Listen(true));
         rig.pass(Duration::from_secs(120));
-        prop_assert!(rig.calls.iter().all(Option::is_none), "a call never ends");
+        prop_assert!(!rig.is_waiting(), "a call never ends");
         let runs = rig.runs.lock().unwrap().clone();
-        for (number, result) in &rig.results {
+        let results = rig.results.borrow().clone();
+        for (number, result) in &results {
             let ran = runs.get(number).copied().unwrap_or_default();
             let idempotent = rig.idempotent[*number as usize];
             prop_assert!(ran <= 1 || idempotent, "call {number} was run {ran} times");
@@ -256,16 +296,16 @@ proptest! {
         }
         rig.pass(millis as u32 * MILLI);
         rig.client.close(CloseCode::NORMAL, CloseInfo::default());
-        let dials = rig.world.dials();
+        let dials = rig.dials.get();
         rig.pass(Duration::from_secs(60));
-        prop_assert!(rig.calls.iter().all(Option::is_none), "a caller still waits");
-        prop_assert_eq!(rig.world.dials(), dials, "it dials on");
+        prop_assert!(!rig.is_waiting(), "a caller still waits");
+        prop_assert_eq!(rig.dials.get(), dials, "it dials on");
         let state = rig.client.state();
         prop_assert!(matches!(state, ClientState::Stopped(_)), "{state:?}");
         let late = rig.client.call(1, "late");
-        rig.calls.push(Some(Box::pin(late)));
-        rig.pass(Duration::ZERO);
-        let late = rig.results.values().next_back();
+        rig.call(late);
+        let results = rig.results.borrow().clone();
+        let late = results.values().next_back();
         let refused = matches!(late, Some(Err(CallError::Lost { reason: CloseReason::Local(_) | CloseReason::Transport(_) | CloseReason::Peer(..), .. })));
         prop_assert!(refused, "{late:?}");
     }

@@ -85,8 +85,8 @@ impl World {
         self.0.executor.block_on(self, future)
     }
 
-    /// Waits so long.
-    pub fn wait(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+    /// A future that is ready after so long.
+    pub fn wait(&self, duration: Duration) -> Timer {
         Timer::until(self, self.now() + duration)
     }
 
