@@ -77,7 +77,11 @@ impl Io for Stream {
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
+        match Pin::new(&mut self.0).poll_close(cx) {
+            // The other end was faster.
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            result => result,
+        }
     }
 }
 

@@ -31,7 +31,7 @@ struct Counts {
     reads: AtomicU64,
     moves: AtomicU64,
     timers: AtomicU64,
-    streams: AtomicUsize,
+    parts: AtomicUsize,
 }
 
 impl Watch {
@@ -41,9 +41,24 @@ impl Watch {
         Work { reads: count(&self.0.reads), moves: count(&self.0.moves), timers: count(&self.0.timers) }
     }
 
-    /// How many streams are there.
-    pub fn streams(&self) -> usize {
-        self.0.streams.load(Ordering::Relaxed)
+    /// How many streams, timers and listeners there are.
+    pub fn parts(&self) -> usize {
+        self.0.parts.load(Ordering::Relaxed)
+    }
+
+    fn part(&self) -> Part {
+        self.0.parts.fetch_add(1, Ordering::Relaxed);
+        Part(self.clone())
+    }
+}
+
+/// Something that is there until it is dropped.
+#[derive(Debug)]
+struct Part(Watch);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.0.0.parts.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -71,7 +86,7 @@ impl<R: Runtime> Runtime for Observed<R> {
     }
 
     fn sleep(&self) -> Self::Sleep {
-        ObservedSleep { inner: self.inner.sleep(), watch: self.watch.clone() }
+        ObservedSleep { inner: self.inner.sleep(), part: self.watch.part() }
     }
 
     fn resolve(&self, address: &str) -> Self::Resolving {
@@ -79,11 +94,11 @@ impl<R: Runtime> Runtime for Observed<R> {
     }
 
     fn bind(&self, address: SocketAddr, backlog: u32) -> io::Result<Self::Listener> {
-        Ok(ObservedListener { inner: self.inner.bind(address, backlog)?, watch: self.watch.clone() })
+        Ok(ObservedListener { inner: self.inner.bind(address, backlog)?, part: self.watch.part() })
     }
 
     fn adopt(&self, socket: &Self::Socket) -> io::Result<Self::Listener> {
-        Ok(ObservedListener { inner: self.inner.adopt(socket)?, watch: self.watch.clone() })
+        Ok(ObservedListener { inner: self.inner.adopt(socket)?, part: self.watch.part() })
     }
 
     fn connect(&self, address: SocketAddr) -> Self::Connecting {
@@ -101,7 +116,7 @@ impl<R: Spawn<F>, F> Spawn<F> for Observed<R> {
 #[derive(Debug)]
 pub struct ObservedListener<L> {
     inner: L,
-    watch: Watch,
+    part: Part,
 }
 
 impl<L: Listener> Listener for ObservedListener<L> {
@@ -113,7 +128,7 @@ impl<L: Listener> Listener for ObservedListener<L> {
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, SocketAddr)>> {
         let (stream, remote) = ready!(self.inner.poll_accept(cx))?;
-        Poll::Ready(Ok((ObservedStream::new(stream, &self.watch), remote)))
+        Poll::Ready(Ok((ObservedStream::new(stream, &self.part.0), remote)))
     }
 }
 
@@ -137,26 +152,19 @@ impl<S, C: Future<Output = io::Result<S>> + Unpin> Future for ObservedConnecting
 #[derive(Debug)]
 pub struct ObservedStream<S> {
     inner: S,
-    watch: Watch,
+    part: Part,
 }
 
 impl<S> ObservedStream<S> {
     fn new(inner: S, watch: &Watch) -> Self {
-        watch.0.streams.fetch_add(1, Ordering::Relaxed);
-        Self { inner, watch: watch.clone() }
+        Self { inner, part: watch.part() }
     }
 
     fn moved(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if result.is_ready() {
-            self.watch.0.moves.fetch_add(1, Ordering::Relaxed);
+            self.part.0.0.moves.fetch_add(1, Ordering::Relaxed);
         }
         result
-    }
-}
-
-impl<S> Drop for ObservedStream<S> {
-    fn drop(&mut self) {
-        self.watch.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -166,14 +174,14 @@ impl<S: Io> Io for ObservedStream<S> {
         cx: &mut Context<'_>,
         sink: &mut dyn FnMut(&mut [u8]),
     ) -> Poll<io::Result<usize>> {
-        self.watch.0.reads.fetch_add(1, Ordering::Relaxed);
+        self.part.0.0.reads.fetch_add(1, Ordering::Relaxed);
         let result = self.inner.poll_read(cx, sink);
         self.moved(result)
     }
 
     fn poll_read_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Option<Poll<io::Result<usize>>> {
         let result = self.inner.poll_read_into(cx, into)?;
-        self.watch.0.reads.fetch_add(1, Ordering::Relaxed);
+        self.part.0.0.reads.fetch_add(1, Ordering::Relaxed);
         Some(self.moved(result))
     }
 
@@ -199,12 +207,12 @@ impl<S: Io> Io for ObservedStream<S> {
 #[derive(Debug)]
 pub struct ObservedSleep<S> {
     inner: S,
-    watch: Watch,
+    part: Part,
 }
 
 impl<S: Sleep> Sleep for ObservedSleep<S> {
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        self.watch.0.timers.fetch_add(1, Ordering::Relaxed);
+        self.part.0.0.timers.fetch_add(1, Ordering::Relaxed);
         self.inner.poll_until(cx, at)
     }
 }

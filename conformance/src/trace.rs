@@ -19,6 +19,8 @@ pub struct Trace {
     pub acceptor: Side,
     /// What the scenario waited for when it had taken far too long.
     pub stuck: Option<String>,
+    /// The faults that came, by their place in the scenario: one may wait for bytes that nobody sends.
+    pub faults: Vec<usize>,
     /// What it took. It differs from run to run, and is bounded.
     pub work: Work,
 }
@@ -53,16 +55,18 @@ pub struct Left {
     pub handlers: usize,
     /// Calls that held a slot.
     pub calls: usize,
+    /// Connections that the server still counted when its only client had ended.
+    pub connections: usize,
     /// Bytes that the connection held.
     pub bytes: usize,
-    /// Byte streams that were not closed when both endpoints had ended.
-    pub streams: usize,
+    /// Byte streams, timers and listeners that were there when both endpoints had ended.
+    pub parts: usize,
 }
 
 impl Left {
     /// Whether it is what a connection at rest has.
     pub(crate) const fn is_rest(&self) -> bool {
-        self.calls == 0 && self.bytes <= RESTING
+        self.calls == 0 && self.bytes <= RESTING && self.handlers == 0
     }
 }
 
@@ -107,6 +111,8 @@ pub struct Arrival {
     pub is_call: bool,
     /// How urgent it was.
     pub lane: Lane,
+    /// On which connection of this side it came, from 1.
+    pub connection: usize,
 }
 
 /// How a connection ended.
@@ -114,8 +120,8 @@ pub struct Arrival {
 pub enum End {
     /// This side closed it.
     Here,
-    /// The peer closed it.
-    There,
+    /// The peer closed it, with this code.
+    There(u32),
     /// It broke, or a limit of time was reached.
     Broken,
     /// A side said that the other broke the protocol.
@@ -174,6 +180,13 @@ impl Side {
     pub fn arrived(&self, calls: bool, lane: Lane) -> impl Iterator<Item = u32> {
         let like = move |arrival: &&Arrival| arrival.is_call == calls && arrival.lane == lane;
         self.arrivals.iter().filter(like).map(|arrival| arrival.number)
+    }
+
+    /// The same of one connection.
+    pub fn arrived_on(&self, connection: usize, calls: bool, lane: Lane) -> impl Iterator<Item = u32> {
+        let here = self.arrivals.iter().filter(move |arrival| arrival.connection == connection);
+        let like = move |arrival: &&Arrival| arrival.is_call == calls && arrival.lane == lane;
+        here.filter(like).map(|arrival| arrival.number)
     }
 
     /// How often the other side's message of this number arrived.

@@ -25,7 +25,7 @@ use self::polled::Polled;
 use self::station::Station;
 use crate::BOTH;
 use crate::model::Model;
-use crate::player::{ANYWHERE, Alarms, Faults, LEAVING, Relay, SIGHT, TOO_LONG, stranger};
+use crate::player::{ANYWHERE, Alarms, Faults, LEAVING, Relay, SIGHT, stranger};
 use crate::scenario::Scenario;
 use crate::trace::{Trace, Work};
 
@@ -72,14 +72,14 @@ pub trait EventLoop: Sized {
 /// How long the loop may sleep: the network is looked at in between.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Plays a scenario on a new loop; a dialer that would come back does not.
+/// Plays a scenario on a new loop, and calls it stuck after so long; a dialer that would come back does not.
 ///
 /// # Errors
 /// Why the loop cannot run on this machine.
 ///
 /// # Panics
 /// If no port of `127.0.0.1` is free.
-pub fn play<L: EventLoop>(scenario: &Scenario) -> Result<Trace, String> {
+pub fn play<L: EventLoop>(scenario: &Scenario, patience: Duration) -> Result<Trace, String> {
     let mut net = L::start()?;
     let config = scenario.limits.config().share().map_err(|error| error.to_string())?;
     let polled = Polled::default();
@@ -104,9 +104,15 @@ pub fn play<L: EventLoop>(scenario: &Scenario) -> Result<Trace, String> {
     let alarms = Alarms::new(polled.clock());
     let stations = BOTH.map(|role| Station::new(role, scenario, &faults, &alarms));
     let mut stage = Stage { net, stations, network, scenario, forlorn: None };
-    let stuck = stage.run();
+    let stuck = stage.run(patience);
     let [dialer, acceptor] = &stage.stations;
-    Ok(Trace { dialer: dialer.seen(), acceptor: acceptor.seen(), stuck, work: Work::default() })
+    Ok(Trace {
+        dialer: dialer.seen(),
+        acceptor: acceptor.seen(),
+        stuck,
+        faults: faults.came(),
+        work: Work::default(),
+    })
 }
 
 struct Stage<'a, L: EventLoop> {
@@ -121,8 +127,8 @@ struct Stage<'a, L: EventLoop> {
 
 impl<L: EventLoop> Stage<'_, L> {
     /// Plays all of it. If it takes too long, says what it waits for.
-    fn run(&mut self) -> Option<String> {
-        let late = self.net.now() + TOO_LONG;
+    fn run(&mut self, patience: Duration) -> Option<String> {
+        let late = self.net.now() + patience;
         let wait = |stage: &mut Self, what: &str, done: fn(&Self) -> bool| {
             while !done(stage) {
                 if stage.net.now() >= late {
@@ -173,7 +179,9 @@ impl<L: EventLoop> Stage<'_, L> {
             }
             let station = &mut self.stations[usize::from(role == Role::Acceptor)];
             // Strangers never open, so that whoever does is the peer.
-            if let Event::Open(_) = event {
+            if let Event::Open(_) = event
+                && !station.is_over()
+            {
                 station.link = Some(link);
             }
             let is_its_own = station.link == Some(link) || (role == Role::Dialer && station.link.is_none());
@@ -224,9 +232,9 @@ impl<L: EventLoop> Stage<'_, L> {
         while self.net.connections() > 0 && self.net.now() < late {
             self.turn();
         }
-        let streams = self.net.connections();
+        let parts = self.net.connections();
         for station in &self.stations {
-            station.record(|side| side.left.streams = streams);
+            station.record(|side| side.left.parts = parts);
             station.record_handlers();
         }
     }

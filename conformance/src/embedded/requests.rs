@@ -99,7 +99,7 @@ impl Requests {
                 let label = Label { kind: Kind::Reply, ..handling.label };
                 (StatusCode::OK, label.body(size.max(LEAST)).into())
             }
-            Answered::Status(code) => (StatusCode(code.into()), Bytes::new()),
+            Answered::Status(code) => (StatusCode(code.into()), handling.label.words().into()),
         };
         reply(connection, now, handling.id, status, body);
     }

@@ -99,7 +99,7 @@ impl<'a, K: Copy> Station<'a, K> {
     }
 
     pub(super) fn record_handlers(&self) {
-        self.record(|side| side.left.handlers = self.requests.count());
+        self.record(|side| side.left.handlers = side.left.handlers.max(self.requests.count()));
     }
 
     pub(super) fn is_performed(&self) -> bool {
@@ -139,7 +139,7 @@ impl<'a, K: Copy> Station<'a, K> {
     pub(super) fn left<L: EventLoop<Link = K>>(&self, net: &mut L) -> Option<Left> {
         let connection = net.connection(self.link?)?;
         let (calls, bytes) = (connection.calls_in_flight(), connection.held_bytes());
-        Some(Left { calls, bytes, ..Left::default() })
+        Some(Left { calls, bytes, handlers: self.requests.count(), ..Left::default() })
     }
 
     /// When it has something to do although nothing happens.
@@ -274,7 +274,8 @@ impl<'a, K: Copy> Station<'a, K> {
             return true;
         };
         let label = Label { kind: Kind::Call, from: self.role, number };
-        let message = Message::new(ROUTE, label.call(&call.answer, call.size)).in_lane(call.lane);
+        let message = Message::new(ROUTE, label.call(&call.answer, call.within.is_some(), call.size))
+            .in_lane(call.lane);
         let timeout = deadline.map_or(Timeout::Never, |at| Timeout::After(at.saturating_since(now)));
         match connection.call(now, message, timeout) {
             Ok(id) => under.sent = Some(id),

@@ -21,6 +21,9 @@ use crate::{BOTH, LANES, other};
 pub(crate) const RESTING: usize = 512;
 /// Turns of drivers that an idle connection may take: what the last message has left to do.
 const IDLE_TURNS: u64 = 2;
+/// The code with which the dialer closes in the end, and the one with which scripts do.
+const NORMAL: u32 = 0;
+const GOING_AWAY: u32 = 1;
 
 /// Says what may be observed of a scenario.
 ///
@@ -92,14 +95,21 @@ impl<'a> Model<'a> {
     /// # Errors
     /// The first promise that is not kept.
     pub fn judge(&self, trace: &Trace) -> Judgement {
-        promise("every scenario comes to its end", trace.stuck.is_none(), || {
-            format!("after 30 s {}", trace.stuck.clone().unwrap_or_default())
-        })?;
+        // What is behind it, if it does not come to its end, is said first.
         for role in BOTH {
             let seen = trace.side(role);
             promise("what arrives is what was sent", seen.nonsense.is_empty(), || {
                 format!("the {} observed: {:?}", side(role), seen.nonsense)
             })?;
+            promise("nobody is accused who keeps to the protocol", seen.accusations.is_empty(), || {
+                format!("the {} heard: {}", side(role), seen.accusations.join("; "))
+            })?;
+        }
+        promise("every scenario comes to its end", trace.stuck.is_none(), || {
+            trace.stuck.clone().unwrap_or_default()
+        })?;
+        for role in BOTH {
+            let seen = trace.side(role);
             self.judge_calls(role, seen)?;
             self.judge_pushes(role, seen)?;
             self.judge_arrivals(role, seen, trace.side(other(role)))?;
@@ -185,15 +195,18 @@ impl<'a> Model<'a> {
                 format!("{} reached the {}", name(), side(other(role)))
             })?;
         }
-        if self.scenario.comes_back && self.may_end() {
-            return Ok(());
-        }
         for (lane, calls) in LANES.into_iter().flat_map(|lane| [(lane, true), (lane, false)]) {
-            let arrived: Vec<u32> = there.arrived(calls, lane).collect();
             let what = if calls { "calls" } else { "pushes" };
-            promise("calls of one lane arrive in order, and so do pushes", arrived.is_sorted(), || {
-                format!("{what} of the {} in lane {lane:?} arrived as {arrived:?}", side(role))
-            })?;
+            for connection in 1..=there.opened {
+                let arrived: Vec<u32> = there.arrived_on(connection, calls, lane).collect();
+                promise("calls of one lane arrive in order, and so do pushes", arrived.is_sorted(), || {
+                    format!("{what} of the {} in lane {lane:?} arrived as {arrived:?}", side(role))
+                })?;
+            }
+            if self.scenario.comes_back {
+                continue;
+            }
+            let arrived: Vec<u32> = there.arrived(calls, lane).collect();
             let sent = self.messages(role).filter(|message| message.call.is_none() && message.lane == lane);
             let accepted = sent
                 .map(|message| message.number)
@@ -218,16 +231,19 @@ impl<'a> Model<'a> {
         promise("each connection ends once", seen.opened == seen.ends.len(), || {
             format!("the {} had {} connections, which ended so: {:?}", side(role), seen.opened, seen.ends)
         })?;
-        promise("nobody is accused who keeps to the protocol", seen.accusations.is_empty(), || {
-            format!("the {} heard: {}", side(role), seen.accusations.join("; "))
-        })?;
+        if !self.may_break() {
+            let is_said = |end: &End| matches!(end, End::Here | End::There(NORMAL | GOING_AWAY));
+            promise("who ends a connection says so, and why", seen.ends.iter().all(is_said), || {
+                format!("the {} saw its connections end so: {:?}", side(role), seen.ends)
+            })?;
+        }
         if self.may_end() {
             let most = if self.scenario.comes_back { usize::MAX } else { 1 };
             return promise("who does not come back has one connection", seen.opened <= most, || {
                 format!("the {} had {}", side(role), seen.opened)
             });
         }
-        let expected = if role == Role::Dialer { End::Here } else { End::There };
+        let expected = if role == Role::Dialer { End::Here } else { End::There(NORMAL) };
         promise("a connection ends as it is ended, and not before", seen.ends == [expected], || {
             format!("the {} saw it end so: {:?}", side(role), seen.ends)
         })
@@ -244,8 +260,11 @@ impl<'a> Model<'a> {
         promise("who is at rest holds nothing", self.may_end() || left.bytes <= RESTING, || {
             format!("the {} holds {} bytes", side(role), left.bytes)
         })?;
-        promise("streams are closed when endpoints have ended", left.streams == 0, || {
-            format!("{} are open", left.streams)
+        promise("a server forgets who has gone", left.connections == 0, || {
+            format!("it counts {} connections", left.connections)
+        })?;
+        promise("streams, timers and listeners are gone when endpoints have ended", left.parts == 0, || {
+            format!("{} are left", left.parts)
         })?;
         let idle =
             self.scenario.script(role).iter().filter(|deed| matches!(deed, Deed::Idle(_))).count() as u64;

@@ -47,13 +47,13 @@ fn verdict(text: &str, change: impl FnOnce(&mut Trace)) -> Result<(), &'static s
 }
 
 fn arrival(number: u32, is_call: bool) -> Arrival {
-    Arrival { number, is_call, lane: Lane::Normal }
+    Arrival { number, is_call, lane: Lane::Normal, connection: 1 }
 }
 
 #[test]
 fn what_must_not_be_observed_is_noticed() {
     type Change = fn(&mut Trace);
-    let changes: [(&str, Change); 25] = [
+    let changes: [(&str, Change); 26] = [
         ("every scenario comes to its end", |trace| trace.stuck = Some("it waits".into())),
         ("what arrives is what was sent", |trace| trace.acceptor.nonsense.push("?".into())),
         ("every call ends exactly once", |trace| drop(trace.dialer.calls.remove(&0))),
@@ -82,7 +82,8 @@ fn what_must_not_be_observed_is_noticed() {
         }),
         ("each connection ends once", |trace| trace.dialer.ends.push(End::Here)),
         ("nobody is accused who keeps to the protocol", |trace| trace.dialer.accusations.push("!".into())),
-        ("a connection ends as it is ended, and not before", |trace| trace.dialer.ends = vec![End::Broken]),
+        ("who ends a connection says so, and why", |trace| trace.dialer.ends = vec![End::Broken]),
+        ("a connection ends as it is ended, and not before", |trace| trace.dialer.ends = vec![End::There(0)]),
         ("no handler outlives its call or its connection", |trace| trace.acceptor.left.handlers = 1),
         ("a call that has ended has no slot", |trace| trace.dialer.left.calls = 1),
         ("who is at rest holds nothing", |trace| trace.dialer.left = Left { bytes: 9000, ..Left::default() }),
@@ -94,8 +95,14 @@ fn what_must_not_be_observed_is_noticed() {
     let idles = format!("{WHOLE}\ndialer\n idle 20ms");
     let busy = verdict(&idles, |trace| trace.dialer.idle_turns = 50);
     assert_eq!(busy, Err("an idle connection does nothing"));
-    let open = verdict(WHOLE, |trace| trace.dialer.left.streams = 1);
-    assert_eq!(open, Err("streams are closed when endpoints have ended"));
+    let open = verdict(WHOLE, |trace| trace.dialer.left.parts = 1);
+    assert_eq!(open, Err("streams, timers and listeners are gone when endpoints have ended"));
+    let known = verdict(WHOLE, |trace| trace.acceptor.left.connections = 1);
+    assert_eq!(known, Err("a server forgets who has gone"));
+    for end in [End::Broken, End::There(0x401)] {
+        let unsaid = verdict("dialer\n drain", |trace| trace.acceptor.ends = vec![end]);
+        assert_eq!(unsaid, Err("who ends a connection says so, and why"));
+    }
 }
 
 fn set(trace: &mut Trace, number: u32, ending: Ending) {

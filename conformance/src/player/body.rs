@@ -7,7 +7,7 @@ use proto_core::Role;
 use crate::scenario::{Answer, Answered};
 
 /// The shortest body of a call.
-pub(crate) const LEAST_CALL: usize = 21;
+pub(crate) const LEAST_CALL: usize = 22;
 /// The shortest body of anything else.
 pub(crate) const LEAST: usize = 6;
 
@@ -36,7 +36,7 @@ impl Label {
     }
 
     /// The body of a call that is to be answered like this.
-    pub(crate) fn call(self, answer: &Answer, size: usize) -> Vec<u8> {
+    pub(crate) fn call(self, answer: &Answer, has_deadline: bool, size: usize) -> Vec<u8> {
         let (what, status, reply) = match answer.what {
             Answered::Never => (0, 0, 0),
             Answered::Panic => (1, 0, 0),
@@ -48,7 +48,13 @@ impl Label {
         told.extend((answer.after.as_millis() as u32).to_be_bytes());
         told.extend((reply as u32).to_be_bytes());
         told.extend(answer.back.map_or(u32::MAX, |size| size as u32).to_be_bytes());
+        told.push(has_deadline.into());
         self.filled(told, size.max(LEAST_CALL))
+    }
+
+    /// What is said with a status that the application answers.
+    pub(crate) fn words(self) -> String {
+        format!("as call {} wants it", self.number)
     }
 
     fn filled(self, told: Vec<u8>, size: usize) -> Vec<u8> {
@@ -105,8 +111,14 @@ impl Label {
         Some(Answer { after, back: (back != u32::MAX).then_some(back as usize), what })
     }
 
+    /// Whether a call says that its caller has a deadline.
+    pub(crate) fn has_deadline(body: &[u8]) -> bool {
+        body.get(LEAST_CALL - 1) == Some(&1)
+    }
+
+    /// Not the same for two places whose distance is the length of a fragment.
     const fn filler(self, at: usize) -> u8 {
-        (self.number as usize * 7 + at) as u8
+        (self.number as usize * 7 + at * 131 + (at >> 8) * 29) as u8
     }
 }
 
@@ -124,6 +136,11 @@ mod tests {
             changed[at] ^= 1;
             assert_ne!(Label::read(&changed), Some(label), "byte {at}");
         }
+        let mut swapped = label.body(20_000);
+        for at in 4096..8192 {
+            swapped.swap(at, at + 4096);
+        }
+        assert_eq!(Label::read(&swapped), None);
     }
 
     #[test]
@@ -133,7 +150,7 @@ mod tests {
             for back in [None, Some(5)] {
                 let answer = Answer { after, back, what };
                 let label = Label { kind: Kind::Call, from: Role::Dialer, number: 1 };
-                let body = label.call(&answer, 100);
+                let body = label.call(&answer, back.is_some(), 100);
                 assert_eq!((Label::read(&body), Label::answer(&body)), (Some(label), Some(answer)));
             }
         }

@@ -8,7 +8,8 @@ use crate::scenario::{Fault, Trigger, Trouble};
 
 /// The faults that have not come yet, and what they do to all connections.
 pub(crate) struct Faults {
-    left: RefCell<Vec<Fault>>,
+    left: RefCell<Vec<(usize, Fault)>>,
+    came: RefCell<Vec<usize>>,
     due: RefCell<Vec<Trouble>>,
     delivered: [Cell<u64>; 2],
     stalled: [Cell<Option<Instant>>; 2],
@@ -17,7 +18,8 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn new(faults: &[Fault]) -> Self {
         let faults = Self {
-            left: RefCell::new(faults.to_vec()),
+            left: RefCell::new(faults.iter().copied().enumerate().collect()),
+            came: RefCell::default(),
             due: RefCell::default(),
             delivered: Default::default(),
             stalled: Default::default(),
@@ -48,7 +50,7 @@ impl Faults {
             .left
             .borrow()
             .iter()
-            .filter_map(|fault| match fault.when {
+            .filter_map(|(_, fault)| match fault.when {
                 Trigger::Bytes(to, at) if to == role => Some(at.saturating_sub(delivered)),
                 _ => None,
             })
@@ -58,8 +60,15 @@ impl Faults {
 
     fn trigger(&self, is_due: impl Fn(Trigger) -> bool) {
         let mut left = self.left.borrow_mut();
-        let due = left.extract_if(.., |fault| is_due(fault.when)).map(|fault| fault.what);
-        self.due.borrow_mut().extend(due);
+        for (number, fault) in left.extract_if(.., |(_, fault)| is_due(fault.when)) {
+            self.came.borrow_mut().push(number);
+            self.due.borrow_mut().push(fault.what);
+        }
+    }
+
+    /// The faults that came, by their place in the scenario.
+    pub(crate) fn came(&self) -> Vec<usize> {
+        self.came.borrow().clone()
     }
 
     /// What is to be done to the connections now. Stalls are not among it: they are asked for.

@@ -41,7 +41,7 @@ pub use self::table::Player;
 pub(crate) use self::table::{BACK_FAILED, ROUTE};
 
 /// Longer than any scenario takes that comes to its end.
-pub(crate) const TOO_LONG: Duration = Duration::from_secs(30);
+pub const TOO_LONG: Duration = Duration::from_secs(30);
 /// How long what has no more reason to be there may take to go.
 pub(crate) const LEAVING: Duration = Duration::from_secs(2);
 /// How long a server has for its end.
@@ -56,14 +56,14 @@ pub(crate) const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv
 /// If the runtime cannot listen on a port of `127.0.0.1`.
 pub fn play<A: Adapter>(adapter: &A, scenario: &Scenario) -> Trace {
     let runtime = adapter.runtime();
-    adapter.block_on(play_on(runtime, scenario))
+    adapter.block_on(play_on(runtime, scenario, TOO_LONG))
 }
 
-/// [`play`] as a future, for runtimes that cannot be had as an [`Adapter`].
+/// [`play`] as a future, which calls the scenario stuck after so long; [`TOO_LONG`] is enough for all.
 ///
 /// # Panics
 /// As for [`play`].
-pub async fn play_on<R>(runtime: R, scenario: &Scenario) -> Trace
+pub async fn play_on<R>(runtime: R, scenario: &Scenario, patience: Duration) -> Trace
 where
     R: Runtime + Spawn<ConnectionTask<Observed<R>, Player>> + Spawn<ClientTask<Observed<R>, Player>>,
 {
@@ -72,7 +72,7 @@ where
     let alarms = Alarms::new(runtime.clock());
     let scenario = Rc::new(scenario.clone());
     let stage = Rc::new(Stage::new(scenario.clone(), &alarms, watch));
-    let play = Play { runtime, observed, scenario, alarms: alarms.clone(), stage: stage.clone() };
+    let play = Play { runtime, observed, scenario, alarms: alarms.clone(), stage: stage.clone(), patience };
 
     let nursery = Nursery::default();
     let stuck = nursery.run(play.run(&nursery)).await;
@@ -87,6 +87,7 @@ struct Play<R> {
     scenario: Rc<Scenario>,
     alarms: Alarms,
     stage: Rc<Stage>,
+    patience: Duration,
 }
 
 impl<R> Play<R>
@@ -98,13 +99,15 @@ where
         nursery.spawn(self.alarms.drive(self.runtime.sleep()));
         let waiting = Rc::new(Cell::new("the beginning"));
         let all = self.all(nursery, &waiting);
-        let mut late = std::pin::pin!(self.alarms.wait(TOO_LONG));
+        let mut late = std::pin::pin!(self.alarms.wait(self.patience));
         let mut all = std::pin::pin!(all);
         std::future::poll_fn(|cx| {
             if all.as_mut().poll(cx).is_ready() {
                 return std::task::Poll::Ready(None);
             }
-            late.as_mut().poll(cx).map(|()| Some(format!("it waits for {}", waiting.get())))
+            late.as_mut()
+                .poll(cx)
+                .map(|()| Some(format!("it waits for {}", self.stage.waits_for(waiting.get()))))
         })
         .await
     }
@@ -145,6 +148,7 @@ where
         waiting.set("the end of the client");
         client.finish().await;
         waiting.set("the end of the server");
+        self.be_forgotten().await;
         if let Some(server) = stage.server() {
             server.shutdown(SHUTDOWN);
             until(|| stage.server().is_none()).await;
@@ -220,6 +224,17 @@ where
         }
     }
 
+    /// Waits until the server counts its only client no more, and writes down what it counts if that never comes.
+    async fn be_forgotten(&self) {
+        let late = self.alarms.now() + LEAVING;
+        // Strangers may stay for as long as a handshake may take.
+        let known = || self.stage.server().map_or(0, |server| server.peers().len());
+        while known() > 0 && self.alarms.now() < late {
+            self.alarms.wait(Duration::from_millis(1)).await;
+        }
+        self.stage.player(Role::Acceptor).record(|side| side.left.connections = known());
+    }
+
     /// Waits until nothing is left of the endpoints, and writes down what is left if that never comes.
     async fn leave(&self) {
         let late = self.alarms.now() + LEAVING;
@@ -228,15 +243,18 @@ where
             let all_told = BOTH
                 .iter()
                 .all(|&role| self.stage.player(role).record(|side| side.opened == side.ends.len()));
-            if handlers + self.stage.watch.streams() == 0 && all_told || self.alarms.now() >= late {
+            if handlers + self.stage.watch.parts() == 0 && all_told || self.alarms.now() >= late {
                 break;
             }
             self.alarms.wait(Duration::from_millis(1)).await;
         }
         for role in BOTH {
             let player = self.stage.player(role);
-            let (handlers, streams) = (player.handlers(), self.stage.watch.streams());
-            player.record(|side| (side.left.handlers, side.left.streams) = (handlers, streams));
+            let (handlers, parts) = (player.handlers(), self.stage.watch.parts());
+            player.record(|side| {
+                side.left.handlers = side.left.handlers.max(handlers);
+                side.left.parts = parts;
+            });
         }
     }
 }

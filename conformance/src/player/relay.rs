@@ -15,7 +15,7 @@ use proto_core::peer::{Io, Sleep};
 use proto_core::{Bytes, Instant, Role};
 
 use super::faults::Faults;
-use super::nursery::Nursery;
+use super::nursery::{Nursery, pause};
 use crate::other;
 use crate::scenario::{Path, Scenario, Trouble};
 
@@ -37,7 +37,10 @@ impl<R: Runtime> Relay<R> {
         let lines = Nursery::default();
         let accept = async {
             loop {
-                let Ok((dialer, _)) = poll_fn(|cx| self.listener.poll_accept(cx)).await else { continue };
+                let Ok((dialer, _)) = poll_fn(|cx| self.listener.poll_accept(cx)).await else {
+                    pause().await;
+                    continue;
+                };
                 let reached = self.runtime.connect(self.acceptor.get());
                 let (runtime, scenario, faults) =
                     (self.runtime.clone(), self.scenario.clone(), self.faults.clone());
@@ -164,7 +167,7 @@ impl<R: Runtime> Line<R> {
         let most = most.min(bytes.len());
         match target.poll_write(cx, &[IoSlice::new(&bytes[..most])]) {
             Poll::Pending => return false,
-            Poll::Ready(Ok(written)) => {
+            Poll::Ready(Ok(written @ 1..)) => {
                 bytes.advance(written);
                 if bytes.is_empty() {
                     way.pieces.pop_front();
@@ -173,7 +176,7 @@ impl<R: Runtime> Line<R> {
                 self.faults.arrived(to, written);
             }
             // Who reads no more may still have something to say.
-            Poll::Ready(Err(_)) => *way = Way { over: true, ended: way.ended, ..Way::default() },
+            Poll::Ready(Ok(0) | Err(_)) => *way = Way { over: true, ended: way.ended, ..Way::default() },
         }
         true
     }
@@ -222,8 +225,10 @@ pub(crate) async fn stranger<R: Runtime>(runtime: R, acceptor: SocketAddr, bytes
         let mut stream = runtime.connect(acceptor).await?;
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            let written = poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(rest)])).await?;
-            rest = &rest[written..];
+            match poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(rest)])).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => rest = &rest[written..],
+            }
         }
         while poll_fn(|cx| stream.poll_read(cx, &mut |_: &mut [u8]| {})).await? > 0 {}
         io::Result::Ok(())

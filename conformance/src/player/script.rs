@@ -20,9 +20,10 @@ use super::nursery::{Nursery, pause, until};
 use super::table::{Player, ROUTE};
 use crate::model::Model;
 use crate::observed::Watch;
-use crate::other;
+use crate::scenario::write::side;
 use crate::scenario::{Call, Deed, Dropped, Push, Scenario};
 use crate::trace::{Ending, Left, Pushed, Trace};
+use crate::{BOTH, other};
 
 /// How long a side waits for messages that may never come.
 pub(crate) const SIGHT: Duration = Duration::from_millis(200);
@@ -46,7 +47,11 @@ pub(crate) struct Stage {
 /// One side.
 struct Actor {
     player: Player,
+    /// The deed that it is at.
+    deed: Cell<Option<Deed>>,
     performed: Cell<bool>,
+    /// It wanted to end a connection before it had one: it will have none.
+    forlorn: Cell<bool>,
     /// Calls that have not ended.
     open: Cell<usize>,
     /// By the number among the calls: whether it is to be dropped.
@@ -59,7 +64,9 @@ impl Stage {
     pub(crate) fn new(scenario: Rc<Scenario>, alarms: &Alarms, watch: Watch) -> Self {
         let actor = |role| Actor {
             player: Player::new(role, alarms),
+            deed: Cell::new(None),
             performed: Cell::new(false),
+            forlorn: Cell::new(false),
             open: Cell::new(0),
             dropped: RefCell::default(),
             pushes: RefCell::default(),
@@ -109,6 +116,30 @@ impl Stage {
         self.actor(role).performed.get()
     }
 
+    /// What is waited for, as exactly as it is known.
+    pub(crate) fn waits_for(&self, what: &str) -> String {
+        let mut told = vec![what.to_owned()];
+        for role in BOTH {
+            let (actor, name) = (self.actor(role), side(role));
+            if let Some(deed) = actor.deed.get().filter(|_| !actor.performed.get()) {
+                told.push(format!("the {name} is at `{deed}`"));
+            }
+            if actor.open.get() > 0 {
+                told.push(format!("{} calls of the {name} have not ended", actor.open.get()));
+            }
+            if !actor.pushes.borrow().is_empty() {
+                told.push(format!("{} pushes of the {name} have no room", actor.pushes.borrow().len()));
+            }
+            let left = self.left(role);
+            if self.peer(role).is_none() {
+                told.push(format!("the {name} has no connection"));
+            } else if !left.is_rest() {
+                told.push(format!("the {name} has {} calls in flight and {} bytes", left.calls, left.bytes));
+            }
+        }
+        told.join("; ")
+    }
+
     /// Whether nothing that a side has begun is under way.
     pub(crate) fn is_done(&self, role: Role) -> bool {
         let actor = self.actor(role);
@@ -125,7 +156,7 @@ impl Stage {
         });
         let arrived = there.record(|side| side.arrivals.iter().filter(|arrival| !arrival.is_call).count());
         let all_there = accepted == arrived || Model::new(&self.scenario).may_end();
-        left.is_rest() && all_there && player.handlers() == 0
+        left.is_rest() && all_there
     }
 
     pub(crate) fn left(&self, role: Role) -> Left {
@@ -133,19 +164,26 @@ impl Stage {
         Left {
             calls: peer.as_ref().map_or(0, Peer::calls_in_flight),
             bytes: peer.as_ref().map_or(0, Peer::held_bytes),
+            handlers: self.player(role).handlers(),
             ..Left::default()
         }
     }
 
     pub(crate) fn trace(&self, stuck: Option<String>) -> Trace {
         let side = |role| self.player(role).record(|side| side.clone());
-        Trace { dialer: side(Role::Dialer), acceptor: side(Role::Acceptor), stuck, work: self.watch.work() }
+        Trace {
+            dialer: side(Role::Dialer),
+            acceptor: side(Role::Acceptor),
+            stuck,
+            faults: self.faults.came(),
+            work: self.watch.work(),
+        }
     }
 
     /// The connection as a side knows it, if it knows one.
     fn peer(&self, role: Role) -> Option<Peer> {
         match role {
-            Role::Acceptor => self.player(role).peer(),
+            Role::Acceptor => self.player(role).peer().filter(|_| !self.actor(role).forlorn.get()),
             Role::Dialer => self.client.borrow().clone(),
         }
     }
@@ -177,6 +215,7 @@ impl Stage {
         let mut messages = 0;
         for (number, deed) in self.scenario.script(role).iter().enumerate() {
             self.faults.begun(role, number);
+            self.actor(role).deed.set(Some(*deed));
             match *deed {
                 Deed::Call(call) => {
                     self.call(role, messages, call, &nursery);
@@ -202,7 +241,13 @@ impl Stage {
         }
         let actor = self.actor(role);
         let peer = self.peer(role);
-        // Who drains or closes while it has no connection leaves it at that.
+        // Who ends a connection that it does not have yet does not take it when it comes.
+        if peer.is_none()
+            && matches!(deed, Deed::Abort | Deed::Close | Deed::Drain)
+            && !self.scenario.comes_back
+        {
+            actor.forlorn.set(true);
+        }
         match deed {
             Deed::Abort => drop(peer.map(|peer| peer.abort(CloseCode::NORMAL))),
             Deed::Await => until(|| actor.open.get() == 0).await,
@@ -269,7 +314,8 @@ impl Stage {
         let player = self.player(role);
         let Some(peer) = self.peer(role) else { return player.ended(number, Ending::NotMade) };
         let label = Label { kind: Kind::Call, from: role, number };
-        let message = Message::new(ROUTE, label.call(&call.answer, call.size)).in_lane(call.lane);
+        let message = Message::new(ROUTE, label.call(&call.answer, call.within.is_some(), call.size))
+            .in_lane(call.lane);
         let future = peer.call_message(message);
         let future = if call.idempotent { future.idempotent() } else { future };
         let future = match call.within {

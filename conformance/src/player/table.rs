@@ -83,7 +83,13 @@ impl Player {
             Err(CallError::Status(status)) => match status.code {
                 StatusCode::DEADLINE_EXPIRED => Ending::TimedOut,
                 code if !code.may_have_run() => Ending::NotMade,
-                code => Ending::Answered(code.0, 0),
+                code => {
+                    let words = Label { kind: Kind::Reply, from: self.0.role, number }.words();
+                    if code >= StatusCode::APPLICATION && code != BACK_FAILED && status.body != words {
+                        self.nonsense(format!("call {number} was answered with the words {:?}", status.body));
+                    }
+                    Ending::Answered(code.0, 0)
+                }
             },
             Err(CallError::Discarded) => Ending::Discarded,
             Err(CallError::TimedOut(_)) => Ending::TimedOut,
@@ -129,7 +135,7 @@ impl Player {
         let end = match reason {
             CloseReason::Local(_) => End::Here,
             CloseReason::Peer(code, _) if (0x0101..0x0300).contains(&code.0) => End::Protocol,
-            CloseReason::Peer(..) => End::There,
+            CloseReason::Peer(code, _) => End::There(code.0),
             CloseReason::Protocol(_) => End::Protocol,
             _ => End::Broken,
         };
@@ -155,8 +161,11 @@ impl Player {
             return None;
         };
         if label.kind != Kind::Nested {
-            let arrival = Arrival { number: label.number, is_call: label.kind == Kind::Call, lane };
-            self.record(|side| side.arrivals.push(arrival));
+            let is_call = label.kind == Kind::Call;
+            self.record(|side| {
+                let connection = side.opened;
+                side.arrivals.push(Arrival { number: label.number, is_call, lane, connection });
+            });
         }
         self.0.alarms.nudge();
         Some(label)
@@ -180,7 +189,7 @@ impl Player {
             // Said by nobody: the scenario wants it.
             Answered::Panic => resume_unwind(Box::new("as the scenario says")),
             Answered::Reply(size) => Ok(Label { kind: Kind::Reply, ..label }.body(size.max(LEAST)).into()),
-            Answered::Status(code) => Err(StatusCode(code.into()).into()),
+            Answered::Status(code) => Err(Status::new(StatusCode(code.into()), label.words())),
         }
     }
 
@@ -229,6 +238,9 @@ impl Handler for Player {
         };
         if label.kind == Kind::Nested {
             return Box::pin(ready(Ok(request.body.into())));
+        }
+        if request.deadline.is_some() != Label::has_deadline(&request.body) {
+            self.nonsense(format!("call {} came with deadline {:?}", label.number, request.deadline));
         }
         match Label::answer(&request.body) {
             Some(answer) => Box::pin(self.clone().answer(peer, label, answer)),

@@ -83,6 +83,13 @@ impl Scenario {
         self.comes_back || self.acceptor.contains(&Deed::Restart)
     }
 
+    /// The same with these faults only, by their places: one that has not come has done nothing.
+    #[must_use]
+    pub fn with_faults(&self, came: &[usize]) -> Self {
+        let faults = self.faults.iter().enumerate().filter(|(place, _)| came.contains(place));
+        Self { faults: faults.map(|(_, &fault)| fault).collect(), ..self.clone() }
+    }
+
     /// What bytes go through on their way to this side.
     pub const fn path_to(&self, role: Role) -> &Path {
         match role {

@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 #[derive(Clone, Debug)]
 pub(super) struct Arguments {
     filters: Vec<String>,
+    skipped: Vec<String>,
     exact: bool,
     pub(super) list: bool,
     pub(super) cases: Option<u32>,
@@ -18,6 +19,7 @@ impl Arguments {
     pub(super) fn read() -> Result<Self, String> {
         let mut read = Self {
             filters: Vec::new(),
+            skipped: Vec::new(),
             exact: false,
             list: false,
             cases: number("CONFORMANCE_CASES")?,
@@ -29,9 +31,9 @@ impl Arguments {
             match argument.as_str() {
                 "--exact" => read.exact = true,
                 "--list" => read.list = true,
+                "--skip" => read.skipped.extend(arguments.next()),
                 // Those of other harnesses that are followed by a value.
-                "--color" | "--format" | "--logfile" | "--skip" | "--test-threads" | "--shuffle-seed"
-                | "-Z" => {
+                "--color" | "--format" | "--logfile" | "--test-threads" | "--shuffle-seed" | "-Z" => {
                     drop(arguments.next());
                 }
                 other if other.starts_with('-') => {}
@@ -49,7 +51,7 @@ impl Arguments {
     pub(super) fn selects(&self, name: &str) -> bool {
         let matches =
             |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
-        self.filters.is_empty() || self.filters.iter().any(matches)
+        (self.filters.is_empty() || self.filters.iter().any(matches)) && !self.skipped.iter().any(matches)
     }
 
     /// The chance of one promise, which does not depend on which others are selected.

@@ -1,5 +1,6 @@
 //! Scenarios that have broken a promise once, or show what a scenario can say: they are played for ever.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -50,7 +51,11 @@ fn files(folder: &Path) -> Vec<(String, PathBuf)> {
 
 /// Writes a scenario to where the next run finds it, and says so.
 pub(super) fn keep(runner: &str, promise: &str, scenario: &Scenario, problem: &str) -> String {
-    let name = format!("{}-{}.scenario", runner.replace(' ', "-"), promise.replace('_', "-"));
+    // Another one of the same promise gets a file of its own.
+    let mut hasher = DefaultHasher::new();
+    scenario.to_string().hash(&mut hasher);
+    let number = hasher.finish() as u16;
+    let name = format!("{}-{}-{number:04x}.scenario", runner.replace(' ', "-"), promise.replace('_', "-"));
     let path = Path::new(FOLDER).join(name);
     let comment: String = problem.lines().map(|line| format!("# {line}\n")).collect();
     let written = fs::create_dir_all(FOLDER).and_then(|()| fs::write(&path, format!("{comment}{scenario}")));
@@ -62,7 +67,7 @@ pub(super) fn keep(runner: &str, promise: &str, scenario: &Scenario, problem: &s
         Err(error) => format!("it could not be kept in {}: {error}", path.display()),
     };
     let text: String = scenario.to_string().lines().map(|line| format!("    {line}\n")).collect();
-    format!("{problem}\n\nThe smallest scenario that was found, {place}:\n\n{text}")
+    format!("{problem}\n\nThe scenario, {place}:\n\n{text}")
 }
 
 #[cfg(test)]

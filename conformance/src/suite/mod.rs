@@ -1,39 +1,50 @@
 //! Runs every promise on a runtime, and says what came of it.
 
 mod arguments;
+mod contract;
 mod kept;
 mod promises;
 mod report;
 mod resources;
 mod runner;
+mod shrink;
 mod watchdog;
 
-use std::cell::{Cell, RefCell};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use proptest::strategy::Strategy;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use self::arguments::Arguments;
 use self::report::{Report, Tally};
 use self::resources::Resources;
 use self::runner::{OnLoop, OnRuntime, Runner};
+use self::shrink::Failure;
 use self::watchdog::Watchdog;
 use crate::adapter::Adapter;
 use crate::embedded::EventLoop;
 use crate::model::{Model, Violation};
 use crate::other;
+use crate::player::TOO_LONG;
 use crate::scenario::Scenario;
 use crate::trace::Trace;
 use crate::virtual_time::VirtualTime;
 
 pub use self::promises::{PROMISES, Promise};
 
+/// How long a scenario may take that is being made small: it has been seen to fail.
+const IMPATIENCE: Duration = Duration::from_secs(4);
+
 /// Runs the suite on a runtime, as the `main` of a test that has `harness = false`.
 ///
+/// First come the parts of the adapter by themselves, then scenarios that were kept, then those that are drawn for each promise. The
+/// network of a scenario runs on the streams and timers that are tried, so that what is wrong with them may show in
+/// surprising places: that is why the parts come first.
+///
 /// It takes the arguments that `cargo test -- …` hands to every test: words that select promises by parts of their names,
-/// `--exact`, `--list`; others are for other harnesses and do nothing here. The environment:
+/// `--skip`, `--exact`, `--list`; others are for other harnesses and do nothing here. The environment:
 ///
 /// | variable | |
 /// |---|---|
@@ -60,17 +71,24 @@ fn run_on<R: Runner>() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let selected = || PROMISES.iter().filter(|promise| arguments.selects(promise.name));
+    let names =
+        || [contract::NAME, kept::NAME].into_iter().chain(PROMISES.iter().map(|promise| promise.name));
     if arguments.list {
-        selected().for_each(|promise| println!("{}: test", promise.name));
+        names().filter(|name| arguments.selects(name)).for_each(|name| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
-    let mut report = Report::begin(R::NAME, arguments.seed);
+    let selected = || PROMISES.iter().filter(|promise| arguments.selects(promise.name));
+    let left_out = names().filter(|name| !arguments.selects(name)).count();
+    let mut report = Report::begin(R::NAME, &arguments, left_out);
     let runner = match R::start() {
         Ok(runner) => runner,
         Err(reason) => return report.skipped_all(&reason, selected().count()),
     };
     let subject = Subject { runner, watchdog: Watchdog::start(R::NAME) };
+    // Whatever is wrong with a part shows in scenarios too, and less clearly.
+    if arguments.selects(contract::NAME) && !subject.check(&mut report) {
+        return report.end();
+    }
     if arguments.selects(kept::NAME) {
         subject.replay(&mut report);
     }
@@ -79,7 +97,13 @@ fn run_on<R: Runner>() -> ExitCode {
     for promise in selected().filter(|promise| !R::HAS_CLIENTS && promise.needs_clients) {
         report.skipped(promise.name, "it has no clients that come back");
     }
-    tried.iter().for_each(|promise| subject.test(promise, &arguments, &mut report));
+    for promise in &tried {
+        if report.has_failed_often() {
+            report.skipped(promise.name, "enough is broken already");
+        } else {
+            subject.test(promise, &arguments, &mut report);
+        }
+    }
     if let Some(minutes) = arguments.minutes {
         subject.go_on(Duration::from_secs(60 * minutes), &tried, &arguments, &mut report);
     }
@@ -93,6 +117,20 @@ struct Subject<R> {
 }
 
 impl<R: Runner> Subject<R> {
+    /// Tries the parts by themselves. Says whether they are as they must be.
+    fn check(&self, report: &mut Report) -> bool {
+        let line = report.line(contract::NAME);
+        match self.watchdog.watch(None, || self.runner.check()) {
+            None => report.skipped_here("it has none"),
+            Some(Ok(())) => report.passed(line, &Tally::default()),
+            Some(Err(problem)) => {
+                report.failed(line, &Tally::default(), &problem);
+                return false;
+            }
+        }
+        true
+    }
+
     /// Plays all that has been kept.
     fn replay(&self, report: &mut Report) {
         let line = report.line(kept::NAME);
@@ -100,7 +138,10 @@ impl<R: Runner> Subject<R> {
         for (name, text) in kept::all() {
             let judged = match text.parse::<Scenario>() {
                 Ok(scenario) if scenario.needs_clients() && !R::HAS_CLIENTS => continue,
-                Ok(scenario) => self.judge(&scenario, &mut tally).map_err(|violation| violation.to_string()),
+                Ok(scenario) => self
+                    .judge(&scenario, TOO_LONG, &mut tally)
+                    .map(drop)
+                    .map_err(|violation| violation.to_string()),
                 Err(error) => Err(error.to_string()),
             };
             if let Err(problem) = judged {
@@ -133,57 +174,61 @@ impl<R: Runner> Subject<R> {
 
     fn test(&self, promise: &Promise, arguments: &Arguments, report: &mut Report) {
         let cases = arguments.cases.unwrap_or(promise.cases * R::FACTOR);
-        let config = Config {
-            cases,
-            failure_persistence: None,
-            max_shrink_iters: 1000,
-            max_shrink_time: 30_000,
-            ..Config::default()
-        };
-        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &arguments.seed_of(promise.name));
-        let mut runner = TestRunner::new_with_rng(config, rng);
         let line = report.line(promise.name);
-        let tally = RefCell::new(Tally::default());
-        let met = Cell::new(0usize);
         let scenarios = (promise.draw)()
             .prop_map(|scenario| Scenario { comes_back: scenario.comes_back && R::HAS_CLIENTS, ..scenario });
-        let result = runner.run(&scenarios, |scenario| {
-            let trace = self.judge(&scenario, &mut tally.borrow_mut());
-            let trace = trace.map_err(|violation| TestCaseError::fail(violation.to_string()))?;
-            met.set(met.get() + usize::from((promise.meets.1)(&trace)));
+        let (mut tally, mut met) = (Tally::default(), 0);
+        let seed = arguments.seed_of(promise.name);
+        let failure = shrink::find(&scenarios.boxed(), &seed, cases, |scenario, is_known| {
+            let patience = if is_known { IMPATIENCE } else { TOO_LONG };
+            let trace = self.judge(scenario, patience, &mut tally)?;
+            met += usize::from((promise.meets.1)(&trace));
             Ok(())
         });
-        let tally = tally.into_inner();
-        match result {
-            Ok(()) if met.get() == 0 && cases >= promise.cases => {
+        match failure {
+            Some(failure) => {
+                report.failed(line, &tally, &self.keep(promise.name, &failure));
+            }
+            None if met == 0 && cases >= promise.cases => {
                 report.failed(
                     line,
                     &tally,
                     &format!("no scenario had {}: they prove nothing", promise.meets.0),
                 );
             }
-            Ok(()) => report.passed(line, &tally),
-            Err(TestError::Fail(reason, scenario)) => {
-                let explained = explain(&scenario, reason.message());
-                report.failed(line, &tally, &kept::keep(R::NAME, promise.name, &scenario, &explained));
-            }
-            Err(TestError::Abort(reason)) => report.failed(line, &tally, reason.message()),
+            None => report.passed(line, &tally),
         }
     }
 
+    fn keep(&self, name: &str, failure: &Failure) -> String {
+        let explained = self.watchdog.watch(Some(&failure.scenario), || explain(failure));
+        kept::keep(R::NAME, name, &failure.scenario, &explained)
+    }
+
     /// Plays a scenario and judges what was observed.
-    fn judge(&self, scenario: &Scenario, tally: &mut Tally) -> Result<Trace, Violation> {
+    fn judge(&self, scenario: &Scenario, patience: Duration, tally: &mut Tally) -> Result<Trace, Violation> {
         let started = Instant::now();
-        let trace = self.watchdog.watch(scenario, || self.runner.play(scenario));
-        let model = Model::new(scenario);
-        model.judge(&trace)?;
-        let is_exact = model.is_exact();
-        if is_exact {
-            compare(&trace, &VirtualTime::play(scenario))?;
-        }
+        let (trace, is_exact) = self.watchdog.watch(Some(scenario), || {
+            let played = catch_unwind(AssertUnwindSafe(|| self.runner.play(scenario, patience)));
+            let trace = played.map_err(|panic| panicked(&*panic))?;
+            let happened = scenario.with_faults(&trace.faults);
+            let model = Model::new(&happened);
+            model.judge(&trace)?;
+            let is_exact = model.is_exact();
+            if is_exact {
+                compare(&trace, &VirtualTime::play(scenario))?;
+            }
+            Ok((trace, is_exact))
+        })?;
         tally.add(&trace, is_exact, started.elapsed());
         Ok(trace)
     }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Violation {
+    let text = panic.downcast_ref::<&str>().map(|&text| text.to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    Violation { promise: "nothing panics", observed: format!("something did: {text}") }
 }
 
 /// Where nothing races, the model allows one trace; that virtual time agrees says that it does not allow too much.
@@ -203,12 +248,22 @@ fn compare(here: &Trace, there: &Trace) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Says where to look first.
-fn explain(scenario: &Scenario, problem: &str) -> String {
-    let in_virtual_time = Model::new(scenario).judge(&VirtualTime::play(scenario));
-    let hint = match in_virtual_time {
-        Ok(()) => "In virtual time the promise is kept: look at the adapter first, or at what races here.",
-        Err(_) => "In virtual time it is broken as well: look at the core, or at the scenario.",
+/// Says what was found, and where to look first.
+fn explain(failure: &Failure) -> String {
+    let Failure { scenario, violation, is_smallest } = failure;
+    let there = catch_unwind(|| {
+        let trace = VirtualTime::play(scenario);
+        Model::new(&scenario.with_faults(&trace.faults)).judge(&trace)
+    });
+    let hint = match there {
+        Ok(Ok(())) => {
+            "In virtual time the promise is kept: look at the adapter first, then at what races here."
+        }
+        Ok(Err(_)) | Err(_) => {
+            "In virtual time a promise is broken as well: look at the core, or at the scenario."
+        }
     };
-    format!("{problem}\n{hint}")
+    let size =
+        if *is_smallest { "Nothing simpler was found." } else { "There was no time to make it smaller." };
+    format!("{violation}\n{hint}\n{size}")
 }

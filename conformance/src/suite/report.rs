@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use super::arguments::Arguments;
 use super::resources::Resources;
 use crate::trace::{Ending, Trace};
 
@@ -58,14 +59,19 @@ pub(super) struct Report {
     started: Instant,
     all: Tally,
     passed: usize,
+    /// How many tests were not selected.
+    left_out: usize,
     skipped: Vec<String>,
     failed: Vec<&'static str>,
 }
 
 impl Report {
-    pub(super) fn begin(runner: &'static str, seed: u64) -> Self {
-        println!("\nconformance on {runner}, CONFORMANCE_SEED={seed}");
+    pub(super) fn begin(runner: &'static str, arguments: &Arguments, left_out: usize) -> Self {
+        let seed = arguments.seed;
+        let cases = arguments.cases.map(|cases| format!(" CONFORMANCE_CASES={cases}")).unwrap_or_default();
+        println!("\nconformance on {runner}, CONFORMANCE_SEED={seed}{cases}");
         Self {
+            left_out,
             runner,
             seed,
             started: Instant::now(),
@@ -86,6 +92,11 @@ impl Report {
         !self.failed.is_empty()
     }
 
+    /// Whether one more failure would say nothing new.
+    pub(super) const fn has_failed_often(&self) -> bool {
+        self.failed.len() >= 3
+    }
+
     /// Says what is tried now.
     pub(super) fn line(&self, name: &'static str) -> &'static str {
         print!("test {name:<60} ");
@@ -95,13 +106,16 @@ impl Report {
     }
 
     pub(super) fn passed(&mut self, _: &'static str, tally: &Tally) {
+        self.passed += 1;
+        if tally.scenarios == 0 {
+            return println!("ok");
+        }
         println!(
             "ok      {:>5} scenarios, {:>5} exact, {:>6.2} s",
             tally.scenarios,
             tally.exact,
             tally.took.as_secs_f64()
         );
-        self.passed += 1;
         self.all.join(tally);
     }
 
@@ -109,6 +123,11 @@ impl Report {
         println!("FAILED\n\n{problem}\n");
         self.failed.push(name);
         self.all.join(tally);
+    }
+
+    /// Says that what was announced has nothing to try here.
+    pub(super) fn skipped_here(&self, reason: &str) {
+        println!("-       {reason}");
     }
 
     /// Says that one promise is not tried, and why.
@@ -120,7 +139,10 @@ impl Report {
     /// Says that nothing was tried, and why. That is no failure.
     pub(super) fn skipped_all(&self, reason: &str, promises: usize) -> ExitCode {
         println!("SKIPPED: conformance on {}: {reason}", self.runner);
-        println!("test result: ok. 0 passed; 0 failed; {promises} ignored; 0 measured; 0 filtered out\n");
+        println!(
+            "test result: ok. 0 passed; 0 failed; {promises} ignored; 0 measured; {} filtered out\n",
+            self.left_out
+        );
         ExitCode::SUCCESS
     }
 
@@ -140,9 +162,10 @@ impl Report {
         let (word, failed) = if self.failed.is_empty() { ("ok", 0) } else { ("FAILED", self.failed.len()) };
         let took = self.started.elapsed().as_secs_f64();
         println!(
-            "test result: {word}. {} passed; {failed} failed; {} ignored; 0 measured; 0 filtered out; finished in {took:.2}s\n",
+            "test result: {word}. {} passed; {failed} failed; {} ignored; 0 measured; {} filtered out; finished in {took:.2}s\n",
             self.passed,
-            self.skipped.len()
+            self.skipped.len(),
+            self.left_out
         );
         if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }

@@ -1,7 +1,9 @@
 //! What plays scenarios: a runtime, or a loop.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
+use super::contract;
 use crate::adapter::Adapter;
 use crate::embedded::{self, EventLoop};
 use crate::player;
@@ -14,7 +16,10 @@ pub(super) trait Runner: Sized {
     const HAS_CLIENTS: bool;
 
     fn start() -> Result<Self, String>;
-    fn play(&self, scenario: &Scenario) -> Trace;
+    /// Tries its parts by themselves, if it has such.
+    fn check(&self) -> Option<Result<(), String>>;
+    /// Plays a scenario, and calls it stuck after so long.
+    fn play(&self, scenario: &Scenario, patience: Duration) -> Trace;
 }
 
 /// The endpoints of an adapter.
@@ -29,8 +34,13 @@ impl<A: Adapter> Runner for OnRuntime<A> {
         A::start().map(Self)
     }
 
-    fn play(&self, scenario: &Scenario) -> Trace {
-        player::play(&self.0, scenario)
+    fn check(&self) -> Option<Result<(), String>> {
+        let runtime = self.0.runtime();
+        Some(self.0.block_on(contract::check(&runtime)))
+    }
+
+    fn play(&self, scenario: &Scenario, patience: Duration) -> Trace {
+        self.0.block_on(player::play_on(self.0.runtime(), scenario, patience))
     }
 }
 
@@ -46,7 +56,12 @@ impl<L: EventLoop> Runner for OnLoop<L> {
         L::start().map(|_| Self(PhantomData))
     }
 
-    fn play(&self, scenario: &Scenario) -> Trace {
-        embedded::play::<L>(scenario).unwrap_or_else(|stuck| Trace { stuck: Some(stuck), ..Trace::default() })
+    fn check(&self) -> Option<Result<(), String>> {
+        None
+    }
+
+    fn play(&self, scenario: &Scenario, patience: Duration) -> Trace {
+        let played = embedded::play::<L>(scenario, patience);
+        played.unwrap_or_else(|stuck| Trace { stuck: Some(stuck), ..Trace::default() })
     }
 }

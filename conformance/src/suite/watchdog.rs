@@ -9,20 +9,20 @@ use super::kept;
 use crate::scenario::Scenario;
 
 /// Longer than a scenario may take on a runtime whose timers work.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Watches from a thread of its own.
 pub(super) struct Watchdog(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// Since when which scenario is played.
-    watched: Mutex<Option<(Instant, Scenario)>>,
+    /// Since when something is done; which scenario, if one is played.
+    watched: Mutex<Option<(Instant, Option<Scenario>)>>,
     changed: Condvar,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Scenario)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Option<Scenario>)>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -37,12 +37,7 @@ impl Watchdog {
                 if let Some((since, scenario)) = &*guard
                     && since.elapsed() > PATIENCE
                 {
-                    let problem = format!(
-                        "nothing came back within {} s, not even by a timer: the runtime is blocked, or does not \
-                         wake its tasks",
-                        PATIENCE.as_secs()
-                    );
-                    println!("FAILED\n\n{}", kept::keep(runner, "hangs", scenario, &problem));
+                    println!("FAILED\n\n{}", told(runner, scenario.as_ref()));
                     process::exit(1);
                 }
                 drop(shared.changed.wait_timeout(guard, Duration::from_secs(1)));
@@ -54,10 +49,18 @@ impl Watchdog {
     }
 
     /// Does something that takes a while, and ends the process if it takes far too long.
-    pub(super) fn watch<T>(&self, scenario: &Scenario, play: impl FnOnce() -> T) -> T {
-        *self.0.lock() = Some((Instant::now(), scenario.clone()));
+    pub(super) fn watch<T>(&self, scenario: Option<&Scenario>, play: impl FnOnce() -> T) -> T {
+        *self.0.lock() = Some((Instant::now(), scenario.cloned()));
         let result = play();
         *self.0.lock() = None;
         result
     }
+}
+
+fn told(runner: &str, scenario: Option<&Scenario>) -> String {
+    let seconds = PATIENCE.as_secs();
+    let problem = format!(
+        "nothing came back within {seconds} s, not even by a timer: the runtime is blocked, or its block_on is not woken"
+    );
+    scenario.map_or_else(|| problem.clone(), |scenario| kept::keep(runner, "hangs", scenario, &problem))
 }

@@ -147,6 +147,7 @@ pub(crate) struct Stream(Watched<TcpStream>);
 
 impl Stream {
     fn new(reactor: &Rc<Reactor>, stream: TcpStream) -> io::Result<Self> {
+        adapter_kit::configure(&stream)?;
         Watched::new(reactor, stream, Interest::READABLE | Interest::WRITABLE).map(Self)
     }
 
@@ -157,7 +158,7 @@ impl Stream {
             }
             match stream.peer_addr() {
                 Err(error) if error.kind() == ErrorKind::NotConnected => Err(ErrorKind::WouldBlock.into()),
-                result => result.and_then(|_| adapter_kit::configure(stream)),
+                result => result.map(drop),
             }
         })
     }
@@ -197,15 +198,15 @@ impl Io for Stream {
     }
 }
 
-/// A timer that is set again only when its time changes.
+/// A timer that can be set again and again.
 pub(crate) struct Sleep {
     own: Own,
-    armed: Option<(Instant, (Time, usize))>,
+    armed: Option<(Time, usize)>,
 }
 
 impl Sleep {
     fn disarm(&mut self) {
-        if let Some((_, key)) = self.armed.take() {
+        if let Some(key) = self.armed.take() {
             self.own.reactor.forget(key);
         }
     }
@@ -213,13 +214,13 @@ impl Sleep {
 
 impl peer::Sleep for Sleep {
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        // Another time, or another task: what was set before is of no use.
+        self.disarm();
         let when = self.own.epoch + at.saturating_since(Instant::EPOCH).min(FAR_AHEAD);
         if Time::now() >= when {
-            self.disarm();
             return Poll::Ready(());
         }
-        self.disarm();
-        self.armed = Some((at, self.own.reactor.wait_until(when, cx)));
+        self.armed = Some(self.own.reactor.wait_until(when, cx));
         Poll::Pending
     }
 }
