@@ -8,7 +8,7 @@ use proto_core::{
     Bytes, CallId, Connection, Instant, Message, Outcome, Refusal, RequestId, Role, StatusCode, Timeout,
 };
 
-use crate::player::{BACK_FAILED, Kind, LEAST, Label, Player, ROUTE};
+use crate::player::{BACK_FAILED, Kind, LEAST, Label, Player, say};
 use crate::scenario::{Answer, Answered};
 
 /// Longer than any scenario takes.
@@ -54,7 +54,9 @@ impl Requests {
         id: RequestId,
         message: &Message,
     ) {
-        let Some(label) = player.arrived(&[Kind::Call, Kind::Nested], &message.body, message.lane) else {
+        let Some(label) =
+            player.arrived(&[Kind::Call, Kind::Nested], &message.body, message.lane, message.route())
+        else {
             return reply(connection, now, id, StatusCode::BAD_REQUEST, Bytes::new());
         };
         match Label::answer(&message.body).filter(|_| label.kind == Kind::Call) {
@@ -81,7 +83,7 @@ impl Requests {
 
     fn call_back(&mut self, now: Instant, connection: &mut Connection, here: Role, handling: Handling) {
         let label = Label { kind: Kind::Nested, from: here, number: handling.label.number };
-        let message = Message::new(ROUTE, label.body(handling.answer.back.unwrap_or_default()));
+        let message = say(label.number, label.body(handling.answer.back.unwrap_or_default()));
         match connection.call(now, message, Timeout::Never) {
             Ok(call) => self.0.push(Handling { back: Back::Called(call), ..handling }),
             Err(refused) if matches!(refused.refusal, Refusal::Full | Refusal::NoSlot) => {

@@ -5,13 +5,13 @@ use std::mem;
 use std::rc::Rc;
 
 use proto_core::{
-    CallId, CloseCode, Connection, Delivery, Event, Instant, Message, Outcome, PushToken, Refusal, Role,
-    StatusCode, Timeout,
+    CallId, CloseCode, Connection, Delivery, Event, Instant, Outcome, PushToken, Refusal, Role, StatusCode,
+    Timeout,
 };
 
 use super::EventLoop;
 use super::requests::Requests;
-use crate::player::{Alarms, DRAIN, Faults, Kind, Label, Player, QUIET, ROUTE, SIGHT, info};
+use crate::player::{Alarms, DRAIN, Faults, Kind, Label, Player, QUIET, SIGHT, info, say};
 use crate::scenario::{Call, Deed, Dropped, Push, Scenario};
 use crate::trace::{Ending, Left, Pushed, Side};
 
@@ -274,8 +274,8 @@ impl<'a, K: Copy> Station<'a, K> {
             return true;
         };
         let label = Label { kind: Kind::Call, from: self.role, number };
-        let message = Message::new(ROUTE, label.call(&call.answer, call.within.is_some(), call.size))
-            .in_lane(call.lane);
+        let body = label.call(&call.answer, call.within.is_some(), call.size);
+        let message = say(number, body).in_lane(call.lane);
         let timeout = deadline.map_or(Timeout::Never, |at| Timeout::After(at.saturating_since(now)));
         match connection.call(now, message, timeout) {
             Ok(id) => under.sent = Some(id),
@@ -316,7 +316,7 @@ impl<'a, K: Copy> Station<'a, K> {
             }
             self.tried = Some((tries + 1, since));
             let label = Label { kind: Kind::Push, from: self.role, number };
-            let message = Message::new(ROUTE, label.body(push.size)).in_lane(push.lane);
+            let message = say(number, label.body(push.size)).in_lane(push.lane);
             match connection.push(now, message) {
                 Ok(()) => self.pushed(number, Pushed::Accepted),
                 Err(refused) => match refused.refusal {
@@ -345,7 +345,7 @@ impl<'a, K: Copy> Station<'a, K> {
                 self.requests.take(now, connection, &self.player, id, &message);
             }
             (Event::Push { token, message }, _) => {
-                let _ = self.player.arrived(&[Kind::Push], &message.body, message.lane);
+                let _ = self.player.arrived(&[Kind::Push], &message.body, message.lane, message.route());
                 self.held.push(token);
             }
             (Event::Ended { call, outcome }, connection) => self.ended(call, outcome, now, connection),

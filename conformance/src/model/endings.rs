@@ -17,7 +17,7 @@ const FAR: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(10);
 
 /// More than what a message may say beside its body in a scenario.
-const EXTENSIONS: usize = 32;
+pub(super) const EXTENSIONS: usize = 32;
 
 /// The status of a call whose handler panicked.
 const HANDLER_FAILED: u32 = 3;
@@ -110,8 +110,8 @@ impl Model<'_> {
                 allowed = allowed.or(true, answer);
             }
         }
-        // A deadline is told to the peer, and that takes bytes as well.
-        let is_tight = call.within.is_some() && call.size + EXTENSIONS > largest;
+        // Routes and deadlines are told to the peer, and that takes bytes as well.
+        let is_tight = call.size + EXTENSIONS > largest;
         ended(allowed).or(is_tight, Ending::Refused)
     }
 
@@ -122,6 +122,7 @@ impl Model<'_> {
         if call.answer.back.is_some_and(|size| size > largest) {
             return vec![failed];
         }
+        let may_fail = may_end || call.answer.back.is_some_and(|size| size + EXTENSIONS > largest);
         let answer = match call.answer.what {
             Answered::Never => return Vec::new(),
             Answered::Panic => Ending::Answered(HANDLER_FAILED, 0),
@@ -131,7 +132,7 @@ impl Model<'_> {
         };
         let mut answers = vec![answer];
         // A call back may be lost with the connection, and its handler say so just in time.
-        answers.extend((call.answer.back.is_some() && may_end).then_some(failed));
+        answers.extend((call.answer.back.is_some() && may_fail).then_some(failed));
         answers
     }
 

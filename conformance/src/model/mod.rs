@@ -10,6 +10,8 @@ use std::fmt::{self, Debug, Display, Formatter};
 
 use proto_core::{Lane, Role};
 
+use self::endings::EXTENSIONS;
+
 pub use self::endings::Allowed;
 use crate::player::LEAST;
 use crate::scenario::write::side;
@@ -87,7 +89,10 @@ impl<'a> Model<'a> {
         let is_certain = |role| self.messages(role).all(|message| self.allowed(role, &message).count() == 1);
         let gives_up =
             |role| self.has(role, |deed| matches!(deed, Deed::Push(push) if push.dropped.is_some()));
-        !self.may_end() && BOTH.into_iter().all(is_certain) && !BOTH.into_iter().any(gives_up)
+        let is_tight =
+            |role| self.messages(role).any(|message| message.call.is_none() && self.is_tight(&message));
+        let races = |role| gives_up(role) || is_tight(role);
+        !self.may_end() && BOTH.into_iter().all(is_certain) && !BOTH.into_iter().any(races)
     }
 
     /// Says whether this may be observed.
@@ -140,11 +145,12 @@ impl<'a> Model<'a> {
     fn judge_pushes(&self, role: Role, seen: &Side) -> Judgement {
         for message in self.messages(role).filter(|message| message.call.is_none()) {
             let found = seen.pushes.get(&message.number).copied();
-            let fits = self.length(&message) <= self.scenario.limits.message as usize;
+            let largest = self.scenario.limits.message as usize;
+            let fits = self.length(&message) <= largest;
             let allowed = match found {
                 None => false,
                 Some(Pushed::Accepted) => fits,
-                Some(Pushed::Refused) => !fits,
+                Some(Pushed::Refused) => !fits || self.is_tight(&message),
                 Some(Pushed::NotMade) => self.may_end(),
                 Some(Pushed::Dropped) => self.is_dropped_push(role, &message),
             };
@@ -310,6 +316,12 @@ impl<'a> Model<'a> {
 
     fn is_dropped_push(&self, role: Role, message: &Message) -> bool {
         matches!(self.scenario.script(role).get(message.deed), Some(Deed::Push(push)) if push.dropped.is_some())
+    }
+
+    /// Whether it depends on more than its body if a message is too long.
+    fn is_tight(&self, message: &Message) -> bool {
+        let (length, largest) = (self.length(message), self.scenario.limits.message as usize);
+        length <= largest && length + EXTENSIONS > largest
     }
 
     /// How long a message is on its way.

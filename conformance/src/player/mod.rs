@@ -38,7 +38,7 @@ pub(crate) use self::faults::Faults;
 pub(crate) use self::relay::{Relay, stranger};
 pub(crate) use self::script::{DRAIN, QUIET, SIGHT};
 pub use self::table::Player;
-pub(crate) use self::table::{BACK_FAILED, ROUTE};
+pub(crate) use self::table::{BACK_FAILED, say};
 
 /// Longer than any scenario takes that comes to its end.
 pub const TOO_LONG: Duration = Duration::from_secs(30);

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use proto_core::endpoint::ServerHandle;
 use proto_core::peer::Peer;
-use proto_core::{CloseCode, Message, Role};
+use proto_core::{CloseCode, Role};
 
 use super::alarms::Alarms;
 use super::body::{Kind, Label};
 use super::faults::Faults;
 use super::info;
 use super::nursery::{Nursery, pause, until};
-use super::table::{Player, ROUTE};
+use super::table::{Player, say};
 use crate::model::Model;
 use crate::observed::Watch;
 use crate::scenario::write::side;
@@ -314,8 +314,8 @@ impl Stage {
         let player = self.player(role);
         let Some(peer) = self.peer(role) else { return player.ended(number, Ending::NotMade) };
         let label = Label { kind: Kind::Call, from: role, number };
-        let message = Message::new(ROUTE, label.call(&call.answer, call.within.is_some(), call.size))
-            .in_lane(call.lane);
+        let body = label.call(&call.answer, call.within.is_some(), call.size);
+        let message = say(number, body).in_lane(call.lane);
         let future = peer.call_message(message);
         let future = if call.idempotent { future.idempotent() } else { future };
         let future = match call.within {
@@ -375,7 +375,7 @@ impl Stage {
             match self.peer(role) {
                 Some(peer) => {
                     let label = Label { kind: Kind::Push, from: role, number };
-                    let message = Message::new(ROUTE, label.body(push.size)).in_lane(push.lane);
+                    let message = say(number, label.body(push.size)).in_lane(push.lane);
                     let pushed = peer.pushed_message(message);
                     match self.unless_dropped(pushed, push.dropped, &Cell::new(false)).await {
                         Some(result) => actor.player.pushed(number, result),

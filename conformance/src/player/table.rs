@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 
 use proto_core::peer::{CallError, Handler, Peer, Push, Refuse, Reply, Request, Status};
 use proto_core::wire::Hello;
-use proto_core::{Bytes, CloseReason, Delivery, Lane, Message, Refusal, Refused, Role, StatusCode};
+use proto_core::{Bytes, CloseReason, Delivery, Lane, Message, Refusal, Refused, Role, Route, StatusCode};
 
 use super::alarms::Alarms;
 use super::body::{Kind, LEAST, Label};
@@ -18,10 +18,20 @@ use crate::other;
 use crate::scenario::{Answer, Answered};
 use crate::trace::{Arrival, End, Ending, Pushed, Side};
 
-/// The route of all messages.
-pub(crate) const ROUTE: u32 = 1;
+/// The routes of messages: by number and by name in turn.
+const NUMBER: u32 = 1;
+const NAME: &str = "scenario";
 /// What a handler answers whose own call has failed.
 pub(crate) const BACK_FAILED: StatusCode = StatusCode(2000);
+
+/// A message of this number with this body.
+pub(crate) fn say(number: u32, body: Vec<u8>) -> Message {
+    if number.is_multiple_of(2) {
+        Message::new(NUMBER, body)
+    } else {
+        Message::named(NAME, body).expect("the name is short")
+    }
+}
 
 /// One side's application: it answers as each call says, and writes down what it observes. Clones are the same.
 #[derive(Clone)]
@@ -152,8 +162,15 @@ impl Player {
     }
 
     /// Writes down what came, and reads whose it is.
-    pub(crate) fn arrived(&self, kinds: &[Kind], body: &Bytes, lane: Lane) -> Option<Label> {
-        let label = Label::read(body);
+    pub(crate) fn arrived(
+        &self,
+        kinds: &[Kind],
+        body: &Bytes,
+        lane: Lane,
+        route: Route<'_>,
+    ) -> Option<Label> {
+        let is_its_route = |label: &Label| route == say(label.number, Vec::new()).route();
+        let label = Label::read(body).filter(is_its_route);
         let Some(label) =
             label.filter(|label| kinds.contains(&label.kind) && label.from == other(self.0.role))
         else {
@@ -178,7 +195,7 @@ impl Player {
         }
         if let Some(size) = answer.back {
             let nested = Label { kind: Kind::Nested, from: self.0.role, number: label.number };
-            let call = peer.call_message(Message::new(ROUTE, nested.body(size))).no_timeout();
+            let call = peer.call_message(say(label.number, nested.body(size))).no_timeout();
             let reply = call.await.map_err(|_| Status::from(BACK_FAILED))?;
             if Label::read(&reply.body) != Some(nested) {
                 self.nonsense(format!("a call back was answered with something else: {:?}", reply.body));
@@ -233,7 +250,9 @@ impl Handler for Player {
     type Open = Ready<Result<(), Refuse>>;
 
     fn request(&self, peer: Peer, request: Request) -> Self::Request {
-        let Some(label) = self.arrived(&[Kind::Call, Kind::Nested], &request.body, request.lane) else {
+        let Some(label) =
+            self.arrived(&[Kind::Call, Kind::Nested], &request.body, request.lane, request.route())
+        else {
             return Box::pin(ready(Err(StatusCode::BAD_REQUEST.into())));
         };
         if label.kind == Kind::Nested {
@@ -249,7 +268,7 @@ impl Handler for Player {
     }
 
     fn push(&self, _: Peer, push: Push) -> Self::Push {
-        match self.arrived(&[Kind::Push], &push.body, push.lane) {
+        match self.arrived(&[Kind::Push], &push.body, push.lane, push.route()) {
             Some(_) => Box::pin(self.clone().released()),
             None => Box::pin(ready(())),
         }

@@ -196,16 +196,32 @@ pub fn silences() -> impl Strategy<Value = Scenario> {
         (50..300u64).prop_map(|silence| Limits { silence: Some(millis(silence)), ..Limits::default() });
     let deeds =
         prop_oneof![4 => stuck, 1 => push(), 1 => (0..5u64).prop_map(|time| Deed::Wait(millis(time)))];
-    (scenario(limits, deeds, 6), roles(), 0..6usize).prop_map(|(mut scenario, to, deed)| {
-        // The handshake has a limit of its own.
-        scenario.dialer.splice(0..0, [Deed::Call(Call::new(20, 20)), Deed::Await]);
-        scenario.dialer.push(Deed::Wait(Duration::ZERO));
-        let when = Trigger::Deed(Role::Dialer, (2 + deed).min(scenario.dialer.len() - 1));
-        for to in [to, other(to)] {
-            let what = Trouble::Stall(to, Duration::from_secs(3600));
-            scenario.faults.push(Fault { when, what });
-        }
-        scenario
+    (scenario(limits, deeds, 6), roles(), 0..6usize, any::<bool>()).prop_map(
+        |(mut scenario, to, deed, one_way)| {
+            // The handshake has a limit of its own.
+            scenario.dialer.splice(0..0, [Deed::Call(Call::new(20, 20)), Deed::Await]);
+            scenario.dialer.push(Deed::Wait(Duration::ZERO));
+            let when = Trigger::Deed(Role::Dialer, (2 + deed).min(scenario.dialer.len() - 1));
+            let ways = if one_way { vec![to] } else { vec![to, other(to)] };
+            for to in ways {
+                let what = Trouble::Stall(to, Duration::from_secs(3600));
+                scenario.faults.push(Fault { when, what });
+            }
+            scenario
+        },
+    )
+}
+
+/// A connection on which little is said for longer than a silent peer would be allowed.
+pub fn quiet_lives() -> impl Strategy<Value = Scenario> {
+    let call = || Deed::Call(Call::new(20, 20));
+    (1500..2500u64, 300..600u64, 1..30usize, 1..30usize).prop_map(move |(wait, silence, one, two)| Scenario {
+        limits: Limits { silence: Some(millis(silence)), ..Limits::default() },
+        to_acceptor: Path { piece: one, ..Path::default() },
+        to_dialer: Path { piece: two, ..Path::default() },
+        dialer: vec![call(), Deed::Await, Deed::Wait(millis(wait)), call(), Deed::Await],
+        acceptor: vec![call(), Deed::Await],
+        ..Scenario::default()
     })
 }
 

@@ -27,7 +27,7 @@ impl std::fmt::Debug for Promise {
 }
 
 /// All promises. Each scenario is judged by the whole model, whichever promise it was drawn for.
-pub const PROMISES: [Promise; 10] = [
+pub const PROMISES: [Promise; 11] = [
     Promise {
         name: "what_does_not_race_is_the_same_everywhere",
         draw: || strategies::whole().boxed(),
@@ -99,6 +99,13 @@ pub const PROMISES: [Promise; 10] = [
         cases: 3,
         needs_clients: false,
         meets: ("a connection that ended for it", |trace| trace.dialer.ends.contains(&End::Broken)),
+    },
+    Promise {
+        name: "a_quiet_peer_is_left_in_peace",
+        draw: || strategies::quiet_lives().boxed(),
+        cases: 1,
+        needs_clients: false,
+        meets: ("a call behind the silence", |trace| trace.dialer.calls.len() == 2),
     },
     Promise {
         name: "an_idle_connection_costs_nothing",
