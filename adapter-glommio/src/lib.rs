@@ -108,7 +108,7 @@ use std::time::Instant as Time;
 use futures_lite::FutureExt;
 use glommio::net::TcpStream;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
-use proto_core::endpoint::{self, Runtime, Spawn};
+use proto_core::endpoint::{Runtime, Spawn};
 
 pub use proto_core;
 pub use proto_core::prelude::*;
@@ -116,53 +116,7 @@ pub use proto_core::prelude::*;
 pub use self::listener::GlommioListener;
 pub use self::stream::{Sleep, Stream};
 
-/// A server on glommio.
-pub type Server<H> = endpoint::Server<Glommio, H>;
-/// Configures a server on glommio.
-pub type ServerBuilder<H> = endpoint::ServerBuilder<Glommio, H>;
-/// An address that servers on several threads serve together; made by [`listen`].
-pub type SharedListener = endpoint::SharedListener<std::net::TcpListener>;
-/// Configures a client on glommio.
-pub type ClientBuilder<H> = endpoint::ClientBuilder<Glommio, H>;
-
-/// Connects to a server, to call and push; what the server calls gets `UNKNOWN_ROUTE`.
-///
-/// # Errors
-/// If the address cannot be reached, or the handshake fails; the error names the address and the cause.
-///
-/// # Cancel safety
-/// Dropping the future gives the attempt up: a connection that was made already is closed.
-pub async fn connect(address: impl Into<Address>) -> Result<Client, ConnectError> {
-    connect_with(address, NoHandler).await
-}
-
-/// Connects to a server, and answers what the server calls and pushes.
-///
-/// # Errors
-/// As for [`connect`].
-///
-/// # Cancel safety
-/// As for [`connect`].
-pub async fn connect_with<H: Handler>(
-    address: impl Into<Address>,
-    handler: H,
-) -> Result<Client, ConnectError> {
-    client(handler).connect(address).await
-}
-
-/// Listens on an address for servers on several threads, which take their part with [`ServerBuilder::share`].
-///
-/// # Errors
-/// The system's, if the address cannot be listened on.
-pub fn listen(address: SocketAddr) -> io::Result<SharedListener> {
-    let socket = adapter_kit::listen(address, endpoint::BACKLOG)?;
-    Ok(SharedListener::new(socket.local_addr()?, socket))
-}
-
-/// A client that is configured before it connects.
-pub fn client<H: Handler>(handler: H) -> ClientBuilder<H> {
-    Client::builder(handler)
-}
+proto_core::endpoints!(Glommio, "glommio", adapter_kit::listen);
 
 /// An executor for this thread: with rings of 64 entries and 64 KiB of memory for them, 0.5 MiB in all, where glommio's
 /// own defaults take 11 MiB; on no particular core.

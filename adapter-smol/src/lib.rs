@@ -72,7 +72,7 @@ use std::thread;
 use std::time::Instant as Time;
 
 use async_io::Async;
-use proto_core::endpoint::{self, Listener, Runtime, Spawn};
+use proto_core::endpoint::{Listener, Runtime, Spawn};
 use smol::Executor;
 use smol::channel::Sender;
 
@@ -81,54 +81,7 @@ pub use proto_core::prelude::*;
 
 pub use self::stream::{Sleep, Stream};
 
-/// A server on smol.
-pub type Server<H> = endpoint::Server<Smol, H>;
-/// Configures a server on smol.
-pub type ServerBuilder<H> = endpoint::ServerBuilder<Smol, H>;
-/// An address that servers on several threads serve together; made by [`listen`].
-pub type SharedListener = endpoint::SharedListener<std::net::TcpListener>;
-/// Configures a client on smol.
-pub type ClientBuilder<H> = endpoint::ClientBuilder<Smol, H>;
-
-/// Connects to a server, to call and push; what the server calls gets `UNKNOWN_ROUTE`.
-///
-/// # Errors
-/// If the address cannot be reached, or the handshake fails; the error names the address and the cause.
-///
-/// # Cancel safety
-/// Dropping the future gives the attempt up: a connection that was made already is closed.
-pub async fn connect(address: impl Into<Address>) -> Result<Client, ConnectError> {
-    connect_with(address, NoHandler).await
-}
-
-/// Connects to a server, and answers what the server calls and pushes.
-///
-/// # Errors
-/// As for [`connect`].
-///
-/// # Cancel safety
-/// As for [`connect`].
-pub async fn connect_with<H>(address: impl Into<Address>, handler: H) -> Result<Client, ConnectError>
-where
-    H: Handler,
-    Smol: Spawn<endpoint::ClientTask<Smol, H>>,
-{
-    client(handler).connect(address).await
-}
-
-/// Listens on an address for servers on several threads, which take their part with [`ServerBuilder::share`].
-///
-/// # Errors
-/// The system's, if the address cannot be listened on.
-pub fn listen(address: SocketAddr) -> io::Result<SharedListener> {
-    let socket = adapter_kit::listen(address, endpoint::BACKLOG)?;
-    Ok(SharedListener::new(socket.local_addr()?, socket))
-}
-
-/// A client that is configured before it connects.
-pub fn client<H: Handler>(handler: H) -> ClientBuilder<H> {
-    Client::builder(handler)
-}
+proto_core::endpoints!(Smol, "smol", adapter_kit::listen);
 
 /// A server on an executor of your own.
 pub fn server_on<H: Handler>(runtime: Smol, handler: H) -> ServerBuilder<H> {

@@ -123,7 +123,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use proto_core::endpoint::{self, Listener, Runtime, Spawn};
+use proto_core::endpoint::{Listener, Runtime, Spawn};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use proto_core;
@@ -131,54 +131,7 @@ pub use proto_core::prelude::*;
 
 pub use self::stream::{Sleep, Stream};
 
-/// A server on tokio.
-pub type Server<H> = endpoint::Server<Tokio, H>;
-/// Configures a server on tokio.
-pub type ServerBuilder<H> = endpoint::ServerBuilder<Tokio, H>;
-/// An address that servers on several threads serve together; made by [`listen`].
-pub type SharedListener = endpoint::SharedListener<std::net::TcpListener>;
-/// Configures a client on tokio.
-pub type ClientBuilder<H> = endpoint::ClientBuilder<Tokio, H>;
-
-/// Connects to a server, to call and push; what the server calls gets `UNKNOWN_ROUTE`.
-///
-/// # Errors
-/// If the address cannot be reached, or the handshake fails; the error names the address and the cause.
-///
-/// # Cancel safety
-/// Dropping the future gives the attempt up: a connection that was made already is closed.
-pub async fn connect(address: impl Into<Address>) -> Result<Client, ConnectError> {
-    connect_with(address, NoHandler).await
-}
-
-/// Connects to a server, and answers what the server calls and pushes.
-///
-/// # Errors
-/// As for [`connect`].
-///
-/// # Cancel safety
-/// As for [`connect`].
-pub async fn connect_with<H>(address: impl Into<Address>, handler: H) -> Result<Client, ConnectError>
-where
-    H: Handler,
-    Tokio: Spawn<endpoint::ClientTask<Tokio, H>>,
-{
-    client(handler).connect(address).await
-}
-
-/// Listens on an address for servers on several threads, which take their part with [`ServerBuilder::share`].
-///
-/// # Errors
-/// The system's, if the address cannot be listened on.
-pub fn listen(address: SocketAddr) -> io::Result<SharedListener> {
-    let socket = adapter_kit::listen(address, endpoint::BACKLOG)?;
-    Ok(SharedListener::new(socket.local_addr()?, socket))
-}
-
-/// A client that is configured before it connects.
-pub fn client<H: Handler>(handler: H) -> ClientBuilder<H> {
-    Client::builder(handler)
-}
+proto_core::endpoints!(Tokio, "tokio", adapter_kit::listen);
 
 /// The runtime that the calling task runs on.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@
 //!
 //! ```toml
 //! [dev-dependencies]
-//! conformance = "0.1"
+//! conformance = { path = "longwire/conformance" }     # where you cloned it; it is not published yet
 //!
 //! [[test]]
 //! name = "conformance"

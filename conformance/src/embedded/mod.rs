@@ -1,6 +1,6 @@
 //! Plays scenarios on an event loop that drives connections itself, without `Peer`, futures or a runtime.
 //!
-//! Both sides and the network are on one thread here: a [`Station`](station::Station) does for one side what its script says and
+//! Both sides and the network are on one thread here: a station does for one side what its script says and
 //! what handlers would do, on the bare [`Connection`]; and what the loop's sockets are connected through is the same relay as on
 //! runtimes, polled between the loop's turns.
 

@@ -17,28 +17,35 @@
 //! | [`Listener`] | takes connections | one is lost when the task that polls is dropped |
 //! | [`Runtime`] | makes the parts above; the clock, the seed, names to addresses | clock and timers that disagree: both must be monotonic and begin at the same epoch |
 //! | [`Spawn`] | runs a future to its end, detached | a panic that takes the whole executor with it; what `Runtime` makes must not be cancelled with the handle |
-//! | [`Server`], [`Client`] | named for the runtime by `type`, with `connect`, `connect_with`, `client` and `listen` beside them | |
+//! | [`endpoints!`](crate::endpoints) | names [`Server`], [`Client`] and the functions beside them for the runtime, which for this is [`Default`] | |
 //!
 //! What streams must do:
 //!
 //! - **`Pending` promises a wake.** Return it only after the system has said that there is nothing (`WouldBlock`, or an operation that is under
 //!   way), and with the waker of *this* call registered. Reading and writing are polled by the same task in the same turn, so one
 //!   waker for each direction is enough; and the two directions must not replace each other's.
-//! - **A dropped future loses no byte.** What was read was lent to `sink` within that same call. A runtime that owns buffers while it writes
-//!   keeps them until the operation has ended, and says by [`taken`](crate::peer::Io::taken) what it has in hand.
+//! - **A dropped future loses no byte.** What was read was lent to `sink` within that same call.
+//! - **Owned buffers.** A runtime that owns buffers while it writes copies what it is lent (64 KiB at a time are enough), keeps them until
+//!   the operation has ended, and says by [`taken`](crate::peer::Io::taken) what it has in hand. `poll_shutdown` is called only when all
+//!   that was lent has been reported as written. A stream that is dropped need not finish anything.
 //! - **Zero means the end.** `Ready(Ok(0))` of a read is the end of the stream, and of a write a broken one.
 //! - **Idle streams hold nothing.** Read into one buffer for all streams of a thread (`adapter-kit` has one), and only when there is something to read.
-//! - **Shutting down ends writing only.** The peer's last words are still read. That the peer was faster is no error.
-//! - **Options**: `TCP_NODELAY` at least. The package `adapter-kit` sets what else a long connection wants, makes listening sockets, and has the seed.
+//! - **Shutting down ends writing only.** The peer's last words are still read. That the peer was faster (`NotConnected`) is no error.
+//! - **Options**, on both ends, opened and accepted: `adapter_kit::configure` sets `TCP_NODELAY` and what else a long connection wants; without
+//!   it small messages wait 40 ms for each other. `limit_stalls` of a TCP stream is `adapter_kit::limit_stalls`.
 //!
-//! The suite runs an adapter's servers and clients against each other, so its own `Server` and `Client` need not compile first: begin with
-//! `Runtime`, then `Spawn`, then call `conformance::run`.
+//! Timers: `at` may be centuries ahead, further than what clocks of systems can add: clamp it. `adapter_kit::listen` makes listening sockets
+//! that do not block, which a completion-based runtime may have to undo; `adapter_kit::seed` is the seed.
+//!
+//! Begin with `Runtime`, then `Spawn`, then call `conformance::run`: it first tries each part by itself, and names the method that is
+//! wrong; then it plays scenarios with the adapter's servers and clients.
 
 mod accept;
 mod address;
 mod client;
 mod client_task;
 mod error;
+mod names;
 mod registry;
 mod runtime;
 mod server;
