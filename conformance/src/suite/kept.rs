@@ -19,9 +19,10 @@ macro_rules! bundled {
 }
 
 /// Those that come with this crate.
-const BUNDLED: [(&str, &str); 6] = bundled! {
+const BUNDLED: [(&str, &str); 7] = bundled! {
     "a-bad-line"
     "a-close-before-the-handshake-is-over"
+    "a-drain-before-there-is-a-connection"
     "a-drain-beside-a-call-back"
     "a-half-close-in-the-middle-of-a-call-back"
     "large-calls-before-there-is-a-connection"
@@ -74,7 +75,6 @@ pub(super) fn keep(runner: &str, promise: &str, scenario: &Scenario, problem: &s
 mod tests {
     use super::*;
 
-    /// LW is kept by what is written here, on every machine and in every package.
     #[test]
     fn every_file_is_bundled_and_can_be_read() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(FOLDER);
