@@ -226,6 +226,8 @@
 //!
 //! # What the application owes
 //!
+//! Ask for events until there are none: only then is their queue given back.
+//!
 //! | event | owes |
 //! |---|---|
 //! | [`Hello`](Event::Hello) | [`accept`](Connection::accept) or [`refuse`](Connection::refuse), within the handshake's time |
@@ -388,8 +390,10 @@
 //! # example().expect("no call is refused");
 //! ```
 //!
-//! The loop itself is left: it moves bytes, and is best tested with real sockets. See that it does not spin, by counting its
-//! turns while nothing happens; and that it survives peers that vanish, do not read, or talk nonsense.
+//! The loop itself is left: it moves bytes, and is best tested with real sockets. The package `conformance` does that: implement its
+//! trait `EventLoop` (listen, connect, turn, say what happened), call `conformance::run_loop`, and your loop plays the same scenarios as the
+//! adapters, over a network that splits, stalls, cuts and half-closes, beside peers that talk nonsense. Its test `custom_loop` is how the
+//! example does it. What it cannot see is left to you: that the loop does not spin, by counting its turns while nothing happens.
 
 #[cfg(doc)]
 use crate::{Connection, Event, Instant, Refusal, client::Dialer};
