@@ -1,6 +1,6 @@
 //! What each side observed: no times in it, and nothing whose order is not promised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 
 use proto_core::{Lane, Role};
@@ -111,8 +111,8 @@ pub struct Arrival {
     pub is_call: bool,
     /// How urgent it was.
     pub lane: Lane,
-    /// On which connection of this side it came, from 1.
-    pub connection: usize,
+    /// On which connection of this side it came: no two have the same number.
+    pub connection: u64,
 }
 
 /// How a connection ended.
@@ -182,8 +182,13 @@ impl Side {
         self.arrivals.iter().filter(like).map(|arrival| arrival.number)
     }
 
+    /// The numbers of the connections on which something arrived.
+    pub fn connections(&self) -> BTreeSet<u64> {
+        self.arrivals.iter().map(|arrival| arrival.connection).collect()
+    }
+
     /// The same of one connection.
-    pub fn arrived_on(&self, connection: usize, calls: bool, lane: Lane) -> impl Iterator<Item = u32> {
+    pub fn arrived_on(&self, connection: u64, calls: bool, lane: Lane) -> impl Iterator<Item = u32> {
         let here = self.arrivals.iter().filter(move |arrival| arrival.connection == connection);
         let like = move |arrival: &&Arrival| arrival.is_call == calls && arrival.lane == lane;
         here.filter(like).map(|arrival| arrival.number)

@@ -205,7 +205,7 @@ impl<L: EventLoop> Stage<'_, L> {
                 station.is_idle() && station.left(net).is_some_and(|left| left.is_rest())
             };
             if all_there && self.stations.iter().all(|station| is_at_rest(&mut self.net, station)) {
-                break;
+                return;
             }
             self.turn();
         }

@@ -55,7 +55,7 @@ impl Requests {
         message: &Message,
     ) {
         let Some(label) =
-            player.arrived(&[Kind::Call, Kind::Nested], &message.body, message.lane, message.route())
+            player.arrived(&[Kind::Call, Kind::Nested], &message.body, message.lane, message.route(), 0)
         else {
             return reply(connection, now, id, StatusCode::BAD_REQUEST, Bytes::new());
         };

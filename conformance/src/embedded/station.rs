@@ -154,6 +154,7 @@ impl<'a, K: Copy> Station<'a, K> {
 
     /// Does what there is to do.
     pub(super) fn act(&mut self, now: Instant, mut connection: Option<&mut Connection>) {
+        self.look_after_calls(now, connection.as_deref_mut());
         while self.has_waited(now) {
             let Some(&deed) = self.deeds.as_slice().first() else { break };
             if self.life == Life::Before && matches!(deed, Deed::Abort | Deed::Close | Deed::Drain) {
@@ -165,11 +166,10 @@ impl<'a, K: Copy> Station<'a, K> {
             self.faults.begun(self.role, self.begun);
             self.begun += 1;
             self.perform(now, connection.as_deref_mut(), deed);
+            // So that what was begun is where it belongs before the next deed.
+            self.look_after_calls(now, connection.as_deref_mut());
         }
-        let mut has_room = true;
-        for place in self.calls.keys().copied().collect::<Vec<_>>() {
-            has_room &= self.look_after(now, connection.as_deref_mut(), place, has_room);
-        }
+        self.look_after_calls(now, connection.as_deref_mut());
         self.push(now, connection.as_deref_mut());
         if let Some(connection) = connection {
             if !self.holds {
@@ -236,6 +236,13 @@ impl<'a, K: Copy> Station<'a, K> {
     fn next_message(&mut self) -> u32 {
         self.messages += 1;
         self.messages - 1
+    }
+
+    fn look_after_calls(&mut self, now: Instant, mut connection: Option<&mut Connection>) {
+        let mut has_room = true;
+        for place in self.calls.keys().copied().collect::<Vec<_>>() {
+            has_room &= self.look_after(now, connection.as_deref_mut(), place, has_room);
+        }
     }
 
     /// Gives a call up whose time has come, and sends one that waits, if there is room for it. Says whether there is for the next.
@@ -345,7 +352,7 @@ impl<'a, K: Copy> Station<'a, K> {
                 self.requests.take(now, connection, &self.player, id, &message);
             }
             (Event::Push { token, message }, _) => {
-                let _ = self.player.arrived(&[Kind::Push], &message.body, message.lane, message.route());
+                let _ = self.player.arrived(&[Kind::Push], &message.body, message.lane, message.route(), 0);
                 self.held.push(token);
             }
             (Event::Ended { call, outcome }, connection) => self.ended(call, outcome, now, connection),

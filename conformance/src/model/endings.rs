@@ -6,10 +6,10 @@ use std::time::Duration;
 use proto_core::Role;
 
 use super::{Message, Model};
-use crate::other;
 use crate::player::{BACK_FAILED, LEAST, LEAST_CALL};
 use crate::scenario::{Answered, Call, Deed, Dropped};
 use crate::trace::Ending;
+use crate::{BOTH, other};
 
 /// Deadlines and waits that are further apart than this do not race on any machine.
 const FAR: Duration = Duration::from_secs(1);
@@ -18,6 +18,9 @@ const LONG: Duration = Duration::from_secs(10);
 
 /// More than what a message may say beside its body in a scenario.
 pub(super) const EXTENSIONS: usize = 32;
+
+/// More than what a message costs of credit beside its body.
+const OVERHEAD: usize = 128;
 
 /// The status of a call whose handler panicked.
 const HANDLER_FAILED: u32 = 3;
@@ -148,14 +151,17 @@ impl Model<'_> {
         // What comes behind an `await` finds the call at its end.
         let behind = &here[message.deed..];
         let until = behind.iter().position(|deed| *deed == Deed::Await).unwrap_or(behind.len());
-        let beside = before.iter().chain(&behind[..until]);
+        let beside =
+            before.iter().map(|deed| (deed, true)).chain(behind[..until].iter().map(|deed| (deed, false)));
         let mut loss = Loss::default();
         let (mut stops, mut breaks) = (false, !self.is_whole() || self.has(other(role), Deed::is_abrupt));
-        for deed in beside {
+        for (deed, is_before) in beside {
             stops |= stops_here(deed);
             breaks |= deed.is_abrupt();
             loss.lost |= matches!(deed, Deed::Abort | Deed::Close);
-            loss.not_made |= stops_here(deed);
+            // A drain lets go only of who comes behind it, or still waits in line.
+            let spares = *deed == Deed::Drain && !is_before && self.is_roomy();
+            loss.not_made |= stops_here(deed) && !spares;
         }
         let there = |like: fn(&Deed) -> bool| self.has(other(role), like);
         loss.lost |= breaks || there(|deed| *deed == Deed::Close);
@@ -166,6 +172,16 @@ impl Model<'_> {
             loss.lost &= !call.idempotent;
         }
         loss
+    }
+
+    /// Whether no call has to wait for a slot, or for credit.
+    fn is_roomy(&self) -> bool {
+        let limits = &self.scenario.limits;
+        let calls = |role| self.messages(role).filter_map(|message| message.call);
+        BOTH.into_iter().all(|role| {
+            let bytes: usize = calls(role).map(|call| call.size.max(LEAST_CALL) + OVERHEAD).sum();
+            calls(role).count() <= limits.slots as usize && bytes <= limits.window as usize
+        })
     }
 
     fn is_dropped_by_name(&self, role: Role, message: &Message) -> bool {

@@ -203,7 +203,7 @@ impl<'a> Model<'a> {
         }
         for (lane, calls) in LANES.into_iter().flat_map(|lane| [(lane, true), (lane, false)]) {
             let what = if calls { "calls" } else { "pushes" };
-            for connection in 1..=there.opened {
+            for connection in there.connections() {
                 let arrived: Vec<u32> = there.arrived_on(connection, calls, lane).collect();
                 promise("calls of one lane arrive in order, and so do pushes", arrived.is_sorted(), || {
                     format!("{what} of the {} in lane {lane:?} arrived as {arrived:?}", side(role))

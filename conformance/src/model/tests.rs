@@ -156,7 +156,11 @@ fn a_call_may_end_as_what_is_around_it_allows() {
         ("dialer\n call 70000 -> reply 20", "refused"),
         ("dialer\n call 50 -> reply 20\n drop 0", "answered with 20 bytes; or dropped by its caller"),
         ("dialer\n call 50 -> reply 20\n await\n close", answered),
-        ("dialer\n call 50 -> reply 20\n drain", "answered with 20 bytes; or not sent"),
+        ("dialer\n call 50 -> reply 20\n drain", answered),
+        (
+            "limits slots 1\ndialer\n call 50 -> reply 20\n call 9 -> panic\n drain",
+            "answered with 20 bytes; or not sent",
+        ),
         (
             "dialer\n call 50 -> reply 20\n close",
             "answered with 20 bytes; or lost, and perhaps run; or not sent",

@@ -183,6 +183,7 @@ where
                 server.stop();
             }
             until(|| self.stage.server().is_none()).await;
+            self.stage.player(Role::Acceptor).replaced();
             acceptor.set(self.serve(&nursery).await);
             self.stage.restarted();
         }
@@ -214,7 +215,8 @@ where
                 return;
             }
             if state == ClientState::Connected && BOTH.iter().all(|&role| self.stage.is_at_rest(role)) {
-                break;
+                // Nothing is left, even if something comes from now on.
+                return;
             }
             self.alarms.wait(Duration::from_millis(1)).await;
         }

@@ -51,6 +51,8 @@ struct State {
     holding: bool,
     held: Vec<Waker>,
     handlers: usize,
+    /// Servers that have been replaced, each of which counted its connections from 1.
+    servers: u64,
 }
 
 impl fmt::Debug for Player {
@@ -85,6 +87,11 @@ impl Player {
             mem::take(&mut state.held)
         };
         held.into_iter().for_each(Waker::wake);
+    }
+
+    /// Another server begins to count its connections.
+    pub(crate) fn replaced(&self) {
+        self.state().servers += 1;
     }
 
     pub(crate) fn call_ended(&self, number: u32, result: Result<Reply, CallError>) {
@@ -168,6 +175,7 @@ impl Player {
         body: &Bytes,
         lane: Lane,
         route: Route<'_>,
+        connection: u64,
     ) -> Option<Label> {
         let is_its_route = |label: &Label| route == say(label.number, Vec::new()).route();
         let label = Label::read(body).filter(is_its_route);
@@ -179,10 +187,10 @@ impl Player {
         };
         if label.kind != Kind::Nested {
             let is_call = label.kind == Kind::Call;
-            self.record(|side| {
-                let connection = side.opened;
-                side.arrivals.push(Arrival { number: label.number, is_call, lane, connection });
-            });
+            let State { side, servers, .. } = &mut *self.state();
+            // A client has no numbers for its connections, and has one after the other.
+            let connection = if connection == 0 { side.opened as u64 } else { connection + (*servers << 32) };
+            side.arrivals.push(Arrival { number: label.number, is_call, lane, connection });
         }
         self.0.alarms.nudge();
         Some(label)
@@ -250,9 +258,13 @@ impl Handler for Player {
     type Open = Ready<Result<(), Refuse>>;
 
     fn request(&self, peer: Peer, request: Request) -> Self::Request {
-        let Some(label) =
-            self.arrived(&[Kind::Call, Kind::Nested], &request.body, request.lane, request.route())
-        else {
+        let Some(label) = self.arrived(
+            &[Kind::Call, Kind::Nested],
+            &request.body,
+            request.lane,
+            request.route(),
+            peer.id(),
+        ) else {
             return Box::pin(ready(Err(StatusCode::BAD_REQUEST.into())));
         };
         if label.kind == Kind::Nested {
@@ -267,8 +279,8 @@ impl Handler for Player {
         }
     }
 
-    fn push(&self, _: Peer, push: Push) -> Self::Push {
-        match self.arrived(&[Kind::Push], &push.body, push.lane, push.route()) {
+    fn push(&self, peer: Peer, push: Push) -> Self::Push {
+        match self.arrived(&[Kind::Push], &push.body, push.lane, push.route(), peer.id()) {
             Some(_) => Box::pin(self.clone().released()),
             None => Box::pin(ready(())),
         }

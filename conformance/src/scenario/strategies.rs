@@ -158,17 +158,19 @@ pub fn endings() -> impl Strategy<Value = Scenario> {
     };
     let end = prop_oneof![5 => Just(Deed::Drain), 2 => Just(Deed::Close), 1 => Just(Deed::Abort)];
     let ends = prop::collection::vec((roles(), any::<Index>(), end), 1..3);
-    (scenario(limits(), deeds, 10), ends, any::<bool>()).prop_map(|(mut scenario, ends, comes_back)| {
-        for (role, place, end) in ends {
-            let script = match role {
-                Role::Acceptor => &mut scenario.acceptor,
-                Role::Dialer => &mut scenario.dialer,
-            };
-            let place = place.index(script.len() + 1);
-            script.insert(place, end);
-        }
-        Scenario { comes_back, ..scenario }
-    })
+    (scenario(prop_oneof![limits(), Just(Limits::default())], deeds, 10), ends, any::<bool>()).prop_map(
+        |(mut scenario, ends, comes_back)| {
+            for (role, place, end) in ends {
+                let script = match role {
+                    Role::Acceptor => &mut scenario.acceptor,
+                    Role::Dialer => &mut scenario.dialer,
+                };
+                let place = place.index(script.len() + 1);
+                script.insert(place, end);
+            }
+            Scenario { comes_back, ..scenario }
+        },
+    )
 }
 
 /// Others who talk nonsense to the acceptor, or nothing, beside a connection that goes on.
