@@ -53,7 +53,7 @@ pub(crate) const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv
 /// Plays a scenario.
 ///
 /// # Panics
-/// If the runtime cannot listen on a port of `127.0.0.1`.
+/// If the runtime cannot listen on a port of `127.0.0.1`, or if the limits make no configuration: those that were read from text do.
 pub fn play<A: Adapter>(adapter: &A, scenario: &Scenario) -> Trace {
     let runtime = adapter.runtime();
     adapter.block_on(play_on(runtime, scenario, TOO_LONG))
