@@ -106,7 +106,12 @@ impl proto_core::peer::Sleep for Sleep {
             timer.set_at(when());
             *armed = at;
         }
-        Pin::new(timer).poll(cx).map(drop)
+        let ready = Pin::new(timer).poll(cx);
+        if ready.is_ready() {
+            // One that has gone off never does so again.
+            self.timer = None;
+        }
+        ready.map(drop)
     }
 }
 

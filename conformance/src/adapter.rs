@@ -51,9 +51,6 @@ pub trait Adapter: Sized {
     /// What it is called in what the suite says.
     const NAME: &'static str;
 
-    /// How many times as many scenarios are tried as usual: for runtimes on which they take no time.
-    const FACTOR: u32 = 1;
-
     /// Starts it. It is used for all scenarios, one after the other.
     ///
     /// # Errors
@@ -63,6 +60,7 @@ pub trait Adapter: Sized {
     /// A handle of it, for use within [`block_on`](Self::block_on).
     fn runtime(&self) -> Self::Runtime;
 
-    /// Runs a future to its end, on this thread, with what it spawns beside it.
+    /// Runs a future to its end, on this thread, with what it spawns beside it. If the future panics, so does this, and the
+    /// runtime can be used again.
     fn block_on<T>(&self, future: impl Future<Output = T>) -> T;
 }

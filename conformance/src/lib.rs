@@ -5,7 +5,7 @@
 //! core, says whether that may be observed. Where nothing races there is exactly one trace, and it is the same one on tokio,
 //! smol, glommio, in virtual time and on a runtime of your own.
 //!
-//! This library depends on `proto-core` alone, and judges an adapter by nothing but what its users can see.
+//! Of this project, this library depends on `proto-core` alone. It judges an adapter by nothing but what its users can see.
 //!
 //! # Try your own adapter
 //!
@@ -70,6 +70,7 @@
 //! | [`scenario`] | scenarios, their text, and how they are drawn |
 //! | [`player`], [`embedded`] | play one: on a runtime, and in a loop that drives connections itself |
 //! | [`trace`], [`model`] | what was observed, and what may be |
+//! | [`observed`] | a runtime that is watched while it is tried |
 //! | [`suite`] | the promises, and [`run()`] |
 //! | [`stepwise`] | the core by itself, event after event and byte after byte: for what only it can show |
 //! | [`frames`] | bytes that keep to no rules |
@@ -90,7 +91,7 @@ pub use self::adapter::Adapter;
 pub use self::embedded::EventLoop;
 pub use self::model::{Model, Violation};
 pub use self::scenario::{ParseError, Scenario};
-pub use self::suite::{run, run_loop};
+pub use self::suite::{run, run_in_virtual_time, run_loop};
 pub use self::trace::Trace;
 pub use self::virtual_time::VirtualTime;
 
@@ -102,6 +103,7 @@ use proto_core::{Lane, Role};
 /// How a property is tested: on so many cases, or on as many as `PROPTEST_CASES` says.
 ///
 /// A case that failed is kept beside the test's source, with extension `proptest-regressions`.
+#[doc(hidden)]
 pub fn cases(usual: u32) -> Config {
     Config {
         cases: usual,
@@ -112,6 +114,7 @@ pub fn cases(usual: u32) -> Config {
 }
 
 /// Counts how often a property has met what it is about, since one that never does proves nothing.
+#[doc(hidden)]
 #[derive(Debug, Default)]
 pub struct Met(Cell<usize>);
 
@@ -136,12 +139,15 @@ impl Met {
 }
 
 /// Both roles, the dialer first.
+#[doc(hidden)]
 pub const BOTH: [Role; 2] = [Role::Dialer, Role::Acceptor];
 
 /// All lanes.
+#[doc(hidden)]
 pub const LANES: [Lane; 3] = [Lane::High, Lane::Normal, Lane::Bulk];
 
 /// The other side.
+#[doc(hidden)]
 pub const fn other(role: Role) -> Role {
     match role {
         Role::Dialer => Role::Acceptor,

@@ -12,6 +12,7 @@ use crate::model::RESTING;
 ///
 /// Calls and pushes of one side are numbered together, from 0, in the order in which its script has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Trace {
     /// The side that opened the connection.
     pub dialer: Side,
@@ -27,6 +28,7 @@ pub struct Trace {
 
 /// What one side observed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Side {
     /// How its calls ended. There must be one ending of each.
     pub calls: BTreeMap<u32, Vec<Ending>>,
@@ -50,6 +52,7 @@ pub struct Side {
 
 /// What was left when all calls had ended and everything had been dealt with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Left {
     /// Handlers that had neither ended nor been dropped.
     pub handlers: usize,
@@ -72,6 +75,7 @@ impl Left {
 
 /// How a call ended for its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Ending {
     /// With this status, and a body of so many bytes that is the answer to this call.
     Answered(u32, usize),
@@ -91,6 +95,7 @@ pub enum Ending {
 
 /// What became of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pushed {
     /// It was accepted.
     Accepted,
@@ -117,6 +122,7 @@ pub struct Arrival {
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum End {
     /// This side closed it.
     Here,
@@ -130,6 +136,7 @@ pub enum End {
 
 /// What a scenario took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Work {
     /// How often drivers asked their streams for input.
     pub reads: u64,

@@ -1,49 +1,29 @@
 //! The runner that every other one is compared with: the same endpoints in virtual time.
 
-use std::future::Future;
 use std::time::Duration;
 
 use proto_core::simulation::{PipeConfig, World};
 
-use crate::adapter::Adapter;
-use crate::player::play;
+use crate::player::{TOO_LONG, play_on};
 use crate::scenario::Scenario;
 use crate::trace::Trace;
 
-/// A runtime in virtual time, as the suite wants it.
-#[derive(Debug)]
-pub struct VirtualTime(World);
+/// Endpoints in virtual time: the same scenario gives the same trace.
+#[derive(Clone, Copy, Debug)]
+pub struct VirtualTime;
 
 impl VirtualTime {
     /// Plays a scenario in a world of its own, whose chance comes from the scenario's seed.
     pub fn play(scenario: &Scenario) -> Trace {
-        let world = World::new(scenario.seed);
-        // The scenario says what the network is like: this one only carries.
-        world.set_network(PipeConfig {
-            latency: Duration::ZERO,
-            read_size: 64 << 10..=64 << 10,
-            ..PipeConfig::default()
-        });
-        play(&Self(world), scenario)
-    }
-}
-
-impl Adapter for VirtualTime {
-    type Runtime = World;
-
-    const NAME: &'static str = "virtual time";
-
-    const FACTOR: u32 = 20;
-
-    fn start() -> Result<Self, String> {
-        Ok(Self(World::new(0)))
+        let world = Self::world(scenario.seed);
+        world.block_on(play_on(world.clone(), scenario, TOO_LONG))
     }
 
-    fn runtime(&self) -> World {
-        self.0.clone()
-    }
-
-    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.0.block_on(future)
+    /// A world whose network only carries: the scenario says what happens on the way.
+    pub(crate) fn world(seed: u64) -> World {
+        let world = World::new(seed);
+        let read_size = 64 << 10..=64 << 10;
+        world.set_network(PipeConfig { latency: Duration::ZERO, read_size, ..PipeConfig::default() });
+        world
     }
 }

@@ -1,5 +1,6 @@
 //! The suite on the event loop of the example `custom_loop`, which drives connections without a runtime.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
@@ -36,22 +37,23 @@ impl EventLoop for CustomLoop {
         self.net.now()
     }
 
-    fn listen(&mut self, config: &SharedConfig) -> SocketAddr {
-        let socket = TcpListener::bind("127.0.0.1:0").expect("the machine has a free port");
-        let address = socket.local_addr().expect("it listens");
-        self.net.listen(socket, config).expect("a socket that listens can be watched");
-        address
+    fn listen(&mut self, config: &SharedConfig) -> io::Result<SocketAddr> {
+        let socket = TcpListener::bind("127.0.0.1:0")?;
+        let address = socket.local_addr()?;
+        self.net.listen(socket, config)?;
+        Ok(address)
     }
 
-    fn connect(&mut self, to: SocketAddr, config: &SharedConfig) {
+    fn connect(&mut self, to: SocketAddr, config: &SharedConfig) -> io::Result<()> {
         // It dials once: a scenario's dialer does not come back.
         let once =
             ReconnectConfig { attempt_limit: Some(1), delay: Delay::default(), ..ReconnectConfig::default() };
         self.client = Some(self.net.keep_connected(vec![to], config, once));
+        Ok(())
     }
 
-    fn turn(&mut self, until: Instant) {
-        self.net.turn(Some(until)).expect("the poller works");
+    fn turn(&mut self, until: Instant) -> io::Result<()> {
+        self.net.turn(Some(until))
     }
 
     fn poll_event(&mut self) -> Option<(LinkId, Role, Event)> {

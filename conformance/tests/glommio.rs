@@ -3,9 +3,11 @@
 #[cfg(target_os = "linux")]
 mod linux {
     use std::future::Future;
+    use std::panic::{AssertUnwindSafe, resume_unwind};
 
     use adapter_glommio::Glommio;
     use conformance::Adapter;
+    use futures_lite::FutureExt;
     use glommio::LocalExecutor;
 
     pub(super) struct OnGlommio(LocalExecutor);
@@ -24,7 +26,9 @@ mod linux {
         }
 
         fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-            self.0.run(future)
+            // A panic would leave the executor in a state in which nothing can be trusted.
+            let result = self.0.run(AssertUnwindSafe(future).catch_unwind());
+            result.unwrap_or_else(|panic| resume_unwind(panic))
         }
     }
 }

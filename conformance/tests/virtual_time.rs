@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use conformance::VirtualTime;
-
 fn main() -> ExitCode {
-    conformance::run::<VirtualTime>()
+    conformance::run_in_virtual_time()
 }

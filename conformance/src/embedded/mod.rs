@@ -9,6 +9,7 @@ mod requests;
 mod station;
 
 use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -51,13 +52,22 @@ pub trait EventLoop: Sized {
     fn now(&self) -> Instant;
 
     /// Listens on some port of `127.0.0.1`, for connections with this configuration, and says on which.
-    fn listen(&mut self, config: &SharedConfig) -> SocketAddr;
+    ///
+    /// # Errors
+    /// The system's.
+    fn listen(&mut self, config: &SharedConfig) -> io::Result<SocketAddr>;
 
-    /// Opens one connection.
-    fn connect(&mut self, to: SocketAddr, config: &SharedConfig);
+    /// Opens one connection. One that cannot be opened ends with [`Event::Closed`], like one that is lost.
+    ///
+    /// # Errors
+    /// The system's, if it cannot even be tried.
+    fn connect(&mut self, to: SocketAddr, config: &SharedConfig) -> io::Result<()>;
 
     /// Sends what waits, waits for sockets and timers until `until` at the latest, and deals with what came.
-    fn turn(&mut self, until: Instant);
+    ///
+    /// # Errors
+    /// The system's, if it cannot wait. What happens to one connection is no error here.
+    fn turn(&mut self, until: Instant) -> io::Result<()>;
 
     /// What happened next, if anything did, to which connection, and which of its ends that is.
     fn poll_event(&mut self) -> Option<(Self::Link, Role, Event)>;
@@ -75,15 +85,15 @@ const TICK: Duration = Duration::from_millis(1);
 /// Plays a scenario on a new loop, and calls it stuck after so long; a dialer that would come back does not.
 ///
 /// # Errors
-/// Why the loop cannot run on this machine.
+/// Why the loop cannot run on this machine, or what is wrong with the scenario's limits.
 ///
 /// # Panics
-/// If no port of `127.0.0.1` is free.
+/// If no port of `127.0.0.1` is free, or if the loop cannot wait.
 pub fn play<L: EventLoop>(scenario: &Scenario, patience: Duration) -> Result<Trace, String> {
     let mut net = L::start()?;
     let config = scenario.limits.config().share().map_err(|error| error.to_string())?;
     let polled = Polled::default();
-    let acceptor = net.listen(&config);
+    let acceptor = net.listen(&config).map_err(|error| format!("the loop cannot listen: {error}"))?;
     let listener = polled.bind(ANYWHERE, 16).expect("the machine has a free port");
     let front = listener.local_addr().expect("it listens");
 
@@ -99,7 +109,7 @@ pub fn play<L: EventLoop>(scenario: &Scenario, patience: Duration) -> Result<Tra
     for bytes in &scenario.strangers {
         network.add(stranger(polled.clone(), acceptor, bytes.clone()));
     }
-    net.connect(front, &config);
+    net.connect(front, &config).map_err(|error| format!("the loop cannot connect: {error}"))?;
 
     let alarms = Alarms::new(polled.clock());
     let stations = BOTH.map(|role| Station::new(role, scenario, &faults, &alarms));
@@ -165,7 +175,8 @@ impl<L: EventLoop> Stage<'_, L> {
         }
         let alarm = self.stations.iter().filter_map(Station::next_alarm).min();
         let tick = now + if moved { Duration::ZERO } else { TICK };
-        self.net.turn(alarm.map_or(tick, |at| at.min(tick)));
+        let until = alarm.map_or(tick, |at| at.min(tick));
+        self.net.turn(until).expect("the loop can wait");
         if self.stations[0].is_over() && now >= *self.forlorn.get_or_insert(now + SIGHT) {
             self.stations[1].stop();
         }

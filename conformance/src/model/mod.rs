@@ -19,6 +19,8 @@ use crate::scenario::{Call, Deed, Scenario, Trouble};
 use crate::trace::{End, Ending, Pushed, Side, Trace};
 use crate::{BOTH, LANES, other};
 
+/// The promise that a scenario breaks which is stuck.
+pub(crate) const COMES_TO_ITS_END: &str = "every scenario comes to its end";
 /// What a connection may hold when it is at rest: the state of its timers, which is there from when they are first used.
 pub(crate) const RESTING: usize = 512;
 /// Turns of drivers that an idle connection may take: what the last message has left to do.
@@ -45,6 +47,7 @@ pub struct Model<'a> {
 
 /// A promise that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Violation {
     /// The promise.
     pub promise: &'static str,
@@ -110,9 +113,7 @@ impl<'a> Model<'a> {
                 format!("the {} heard: {}", side(role), seen.accusations.join("; "))
             })?;
         }
-        promise("every scenario comes to its end", trace.stuck.is_none(), || {
-            trace.stuck.clone().unwrap_or_default()
-        })?;
+        promise(COMES_TO_ITS_END, trace.stuck.is_none(), || trace.stuck.clone().unwrap_or_default())?;
         for role in BOTH {
             let seen = trace.side(role);
             self.judge_calls(role, seen)?;

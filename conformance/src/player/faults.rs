@@ -1,6 +1,7 @@
 //! What goes wrong on the way, and when.
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 
 use proto_core::{Instant, Role};
 
@@ -10,7 +11,9 @@ use crate::scenario::{Fault, Trigger, Trouble};
 pub(crate) struct Faults {
     left: RefCell<Vec<(usize, Fault)>>,
     came: RefCell<Vec<usize>>,
-    due: RefCell<Vec<Trouble>>,
+    /// All that has come, and how much of it has been looked at for stalls.
+    struck: RefCell<Vec<Trouble>>,
+    timed: Cell<usize>,
     delivered: [Cell<u64>; 2],
     stalled: [Cell<Option<Instant>>; 2],
 }
@@ -20,7 +23,8 @@ impl Faults {
         let faults = Self {
             left: RefCell::new(faults.iter().copied().enumerate().collect()),
             came: RefCell::default(),
-            due: RefCell::default(),
+            struck: RefCell::default(),
+            timed: Cell::new(0),
             delivered: Default::default(),
             stalled: Default::default(),
         };
@@ -62,7 +66,7 @@ impl Faults {
         let mut left = self.left.borrow_mut();
         for (number, fault) in left.extract_if(.., |(_, fault)| is_due(fault.when)) {
             self.came.borrow_mut().push(number);
-            self.due.borrow_mut().push(fault.what);
+            self.struck.borrow_mut().push(fault.what);
         }
     }
 
@@ -71,18 +75,22 @@ impl Faults {
         self.came.borrow().clone()
     }
 
-    /// What is to be done to the connections now. Stalls are not among it: they are asked for.
-    pub(crate) fn take_due(&self, now: Instant) -> Vec<Trouble> {
-        let mut due = self.due.take();
-        due.retain(|trouble| {
+    /// How much has come so far: a connection that begins now is not struck by it.
+    pub(crate) fn count(&self) -> usize {
+        self.struck.borrow().len()
+    }
+
+    /// What has come since a connection has last asked, which is to be done to it. Stalls are not among it: they are asked for.
+    pub(crate) fn since(&self, seen: &mut usize, now: Instant) -> Vec<Trouble> {
+        let struck = self.struck.borrow();
+        for trouble in &struck[self.timed.replace(struck.len())..] {
             if let Trouble::Stall(to, duration) = *trouble {
                 let stalled = &self.stalled[to as usize];
                 stalled.set(Some(stalled.get().unwrap_or(now).max(now + duration)));
-                return false;
             }
-            true
-        });
-        due
+        }
+        let from = mem::replace(seen, struck.len());
+        struck[from..].iter().copied().filter(|trouble| !matches!(trouble, Trouble::Stall(..))).collect()
     }
 
     /// Until when nothing arrives at a side.

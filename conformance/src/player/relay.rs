@@ -65,6 +65,8 @@ struct Line<R: Runtime> {
     /// By the role of the side that they lead to; `None` when they are closed.
     streams: [Option<R::Stream>; 2],
     ways: [Way; 2],
+    /// How many of the faults that have come it knows.
+    seen: usize,
 }
 
 /// One direction.
@@ -92,7 +94,8 @@ impl<R: Runtime> Line<R> {
         let mut streams = [None, None];
         streams[Role::Dialer as usize] = Some(dialer);
         streams[Role::Acceptor as usize] = Some(acceptor);
-        Self { runtime, sleep, scenario, faults, streams, ways: Default::default() }
+        let seen = faults.count();
+        Self { runtime, sleep, scenario, faults, streams, ways: Default::default(), seen }
     }
 
     fn strike(&mut self, cx: &mut Context<'_>, trouble: Trouble) {
@@ -200,7 +203,7 @@ impl<R: Runtime> Future for Line<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let line = &mut *self;
         let now = line.runtime.clock().now();
-        for trouble in line.faults.take_due(now) {
+        for trouble in line.faults.since(&mut line.seen, now) {
             line.strike(cx, trouble);
         }
         let mut moved = false;

@@ -340,7 +340,7 @@ impl Stage {
             _ => usize::MAX,
         };
         let mut late = match dropped {
-            Some(Dropped::AfterTime(duration)) => Some(pin!(self.alarms.wait(duration))),
+            Some(Dropped::AfterTime(duration)) => Some(Box::pin(self.alarms.wait(duration))),
             _ => None,
         };
         // One that is dropped at some poll is polled until then, whether or not there is a reason.

@@ -46,7 +46,8 @@ pub use self::parse::ParseError;
 /// # Ok::<(), conformance::ParseError>(())
 /// ```
 ///
-/// What a line leaves out has its default. Times are in `ms`, sizes in bytes, `#` begins a comment.
+/// What a line leaves out has its default. Times are in whole `ms` (waits and delays up to 10 s, deadlines and stalls up to an hour), sizes
+/// in bytes (up to 16 MiB), `#` begins a comment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scenario {
     /// Where chance comes from, on runners whose chance can be chosen.
@@ -169,6 +170,7 @@ pub struct Fault {
 
 /// When a fault comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Trigger {
     /// As soon as so many bytes have arrived at this side, on all its connections together.
     Bytes(Role, u64),
@@ -178,6 +180,7 @@ pub enum Trigger {
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Trouble {
     /// The connection breaks, for both sides.
     Cut,
@@ -189,6 +192,7 @@ pub enum Trouble {
 
 /// One thing that a side does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Deed {
     /// Ends its connection at once.
     Abort,

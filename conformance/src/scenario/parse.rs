@@ -10,6 +10,7 @@ use super::{Answer, Answered, Call, Deed, Dropped, Fault, Limits, Path, Push, Sc
 
 /// A line that is no part of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ParseError {
     /// Which line, from 1.
     pub line: usize,
@@ -45,6 +46,15 @@ impl FromStr for Scenario {
 }
 
 type Read<T> = Result<T, String>;
+
+/// The largest body, and what a network holds at most, in bytes.
+const LARGEST: usize = 16 << 20;
+/// The longest time that somebody waits for an answer, or that nothing arrives, in milliseconds.
+const LONGEST: u64 = 3_600_000;
+/// The longest time that a side waits by itself, or that bytes are under way, in milliseconds.
+const LONGEST_WAIT: u64 = 10_000;
+/// How often a future is polled at most before it is dropped.
+const MOST_POLLS: usize = 10_000;
 
 fn read_line(scenario: &mut Scenario, script: &mut Option<Role>, words: &mut Words<'_>) -> Read<()> {
     if let Some(role) = *script
@@ -103,7 +113,7 @@ fn path(words: &mut Words<'_>) -> Read<Path> {
     while !words.is_at_end() {
         match words.next("what the network does")? {
             "piece" => path.piece = words.count()?,
-            "delay" => path.delay = words.duration()?,
+            "delay" => path.delay = words.wait()?,
             "capacity" => path.capacity = words.count()?,
             other => return Err(format!("a network has no `{other}`")),
         }
@@ -139,25 +149,25 @@ fn deed(words: &mut Words<'_>) -> Read<Deed> {
         "close" => Deed::Close,
         "drain" => Deed::Drain,
         "drop" => Deed::Drop(words.number("the number of a call")?),
-        "idle" => Deed::Idle(words.duration()?),
+        "idle" => Deed::Idle(words.wait()?),
         "hold" => Deed::Hold,
         "let" => {
             words.expect("go")?;
             Deed::LetGo
         }
         "push" => {
-            let (size, lane) = (words.number("a size")?, lane(words));
+            let (size, lane) = (words.size()?, lane(words));
             Deed::Push(Push { size, lane, dropped: dropped(words)? })
         }
         "restart" => Deed::Restart,
         "see" => Deed::See(words.number("a number of messages")?),
-        "wait" => Deed::Wait(words.duration()?),
+        "wait" => Deed::Wait(words.wait()?),
         other => return Err(format!("there is no deed `{other}`")),
     })
 }
 
 fn call(words: &mut Words<'_>) -> Read<Call> {
-    let mut call = Call { lane: Lane::Normal, ..Call::new(words.number("a size")?, 0) };
+    let mut call = Call { lane: Lane::Normal, ..Call::new(words.size()?, 0) };
     call.lane = lane(words);
     call.idempotent = words.took("again");
     call.within = if words.took("within") { Some(words.duration()?) } else { None };
@@ -175,17 +185,17 @@ fn dropped(words: &mut Words<'_>) -> Read<Option<Dropped>> {
     if words.peek().is_some_and(|word| word.ends_with("ms")) {
         return Ok(Some(Dropped::AfterTime(words.duration()?)));
     }
-    let polls = words.number("a number of polls, or a time")?;
+    let polls = words.number_up_to("a number of polls, or a time", MOST_POLLS)?;
     words.expect("polls")?;
     Ok(Some(Dropped::AfterPolls(polls)))
 }
 
 fn answer(words: &mut Words<'_>) -> Read<Answer> {
-    let back = if words.took("back") { Some(words.number("a size")?) } else { None };
+    let back = if words.took("back") { Some(words.size()?) } else { None };
     let what = match words.next("an answer")? {
         "never" => Answered::Never,
         "panic" => Answered::Panic,
-        "reply" => Answered::Reply(words.number("a size")?),
+        "reply" => Answered::Reply(words.size()?),
         "status" => match words.number("a status")? {
             code @ 1024.. => Answered::Status(code),
             _ => return Err("statuses of applications begin at 1024".into()),
@@ -262,18 +272,42 @@ impl<'a> Words<'a> {
         word.parse().map_err(|_| format!("`{word}` is not {what}"))
     }
 
+    fn number_up_to(&mut self, what: &str, most: usize) -> Read<usize> {
+        match self.number(what)? {
+            number if number > most => Err(format!("{number} is too much: {what} is at most {most}")),
+            number => Ok(number),
+        }
+    }
+
+    fn size(&mut self) -> Read<usize> {
+        self.number_up_to("a size", LARGEST)
+    }
+
     /// A number that is not 0.
     fn count(&mut self) -> Read<usize> {
-        match self.number("a number of bytes")? {
+        match self.number_up_to("a number of bytes", LARGEST)? {
             0 => Err("it must be at least 1".into()),
             count => Ok(count),
         }
     }
 
+    /// A time that others wait for.
     fn duration(&mut self) -> Read<Duration> {
+        self.time_up_to(LONGEST)
+    }
+
+    /// A time that the scenario itself takes.
+    fn wait(&mut self) -> Read<Duration> {
+        self.time_up_to(LONGEST_WAIT)
+    }
+
+    fn time_up_to(&mut self, most: u64) -> Read<Duration> {
         let word = self.next("a time")?;
-        let millis = word.strip_suffix("ms").and_then(|number| number.parse().ok());
-        millis.map(Duration::from_millis).ok_or_else(|| format!("`{word}` is no time, such as 20ms"))
+        match word.strip_suffix("ms").and_then(|number| number.parse().ok()) {
+            None => Err(format!("`{word}` is no time, such as 20ms")),
+            Some(millis) if millis > most => Err(format!("`{word}` is too long: it is at most {most}ms")),
+            Some(millis) => Ok(Duration::from_millis(millis)),
+        }
     }
 
     fn end(&self) -> Read<()> {

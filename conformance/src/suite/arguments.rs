@@ -22,8 +22,8 @@ impl Arguments {
             skipped: Vec::new(),
             exact: false,
             list: false,
-            cases: number("CONFORMANCE_CASES")?,
-            minutes: number("CONFORMANCE_MINUTES")?,
+            cases: positive("CONFORMANCE_CASES")?,
+            minutes: positive("CONFORMANCE_MINUTES")?,
             seed: number("CONFORMANCE_SEED")?.unwrap_or_else(|| RandomState::new().hash_one(0)),
         };
         let mut arguments = env::args().skip(1);
@@ -31,6 +31,8 @@ impl Arguments {
             match argument.as_str() {
                 "--exact" => read.exact = true,
                 "--list" => read.list = true,
+                // None of these tests is one of those.
+                "--ignored" => read.skipped.push(String::new()),
                 "--skip" => read.skipped.extend(arguments.next()),
                 // Those of other harnesses that are followed by a value.
                 "--color" | "--format" | "--logfile" | "--test-threads" | "--shuffle-seed" | "-Z" => {
@@ -63,6 +65,13 @@ impl Arguments {
             text[at % 24] = text[at % 24].wrapping_mul(31).wrapping_add(byte);
         }
         seed
+    }
+}
+
+fn positive<T: std::str::FromStr + Default + PartialEq>(variable: &str) -> Result<Option<T>, String> {
+    match number(variable)? {
+        Some(number) if number == T::default() => Err(format!("{variable} must be at least 1")),
+        number => Ok(number),
     }
 }
 

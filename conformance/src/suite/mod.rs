@@ -20,12 +20,12 @@ use proptest::strategy::Strategy;
 use self::arguments::Arguments;
 use self::report::{Report, Tally};
 use self::resources::Resources;
-use self::runner::{OnLoop, OnRuntime, Runner};
+use self::runner::{InVirtualTime, OnLoop, OnRuntime, Runner};
 use self::shrink::Failure;
 use self::watchdog::Watchdog;
 use crate::adapter::Adapter;
 use crate::embedded::EventLoop;
-use crate::model::{Model, Violation};
+use crate::model::{self, Model, Violation};
 use crate::other;
 use crate::player::TOO_LONG;
 use crate::scenario::Scenario;
@@ -48,7 +48,7 @@ const IMPATIENCE: Duration = Duration::from_secs(4);
 ///
 /// | variable | |
 /// |---|---|
-/// | `CONFORMANCE_CASES` | scenarios for each promise, in place of 3 to 100 |
+/// | `CONFORMANCE_CASES` | scenarios for each promise, in place of 1 to 100 |
 /// | `CONFORMANCE_SEED` | draws the same scenarios again: each run says its seed |
 /// | `CONFORMANCE_MINUTES` | goes on with other seeds for so long, and fails if memory, descriptors or threads grow (Linux) |
 ///
@@ -61,6 +61,11 @@ pub fn run<A: Adapter>() -> ExitCode {
 /// Runs the suite on an event loop that drives connections itself, like [`run()`].
 pub fn run_loop<L: EventLoop>() -> ExitCode {
     run_on::<OnLoop<L>>()
+}
+
+/// Runs the suite in virtual time, like [`run()`]: more scenarios, and the same ones give the same result.
+pub fn run_in_virtual_time() -> ExitCode {
+    run_on::<InVirtualTime>()
 }
 
 fn run_on<R: Runner>() -> ExitCode {
@@ -92,10 +97,11 @@ fn run_on<R: Runner>() -> ExitCode {
     if arguments.selects(kept::NAME) {
         subject.replay(&mut report);
     }
-    let tried: Vec<&Promise> =
-        selected().filter(|promise| R::HAS_CLIENTS || !promise.needs_clients).collect();
-    for promise in selected().filter(|promise| !R::HAS_CLIENTS && promise.needs_clients) {
-        report.skipped(promise.name, "it has no clients that come back");
+    let tried: Vec<&Promise> = selected().filter(|promise| R::lacks(promise).is_none()).collect();
+    for promise in selected() {
+        if let Some(reason) = R::lacks(promise) {
+            report.skipped(promise.name, reason);
+        }
     }
     for promise in &tried {
         if report.has_failed_often() {
@@ -105,7 +111,7 @@ fn run_on<R: Runner>() -> ExitCode {
         }
     }
     if let Some(minutes) = arguments.minutes {
-        subject.go_on(Duration::from_secs(60 * minutes), &tried, &arguments, &mut report);
+        subject.go_on(Duration::from_secs(minutes.saturating_mul(60)), &tried, &arguments, &mut report);
     }
     report.end()
 }
@@ -153,6 +159,9 @@ impl<R: Runner> Subject<R> {
 
     /// Goes on with other seeds, round after round, and looks whether something grows that should not.
     fn go_on(&self, time: Duration, promises: &[&Promise], arguments: &Arguments, report: &mut Report) {
+        if promises.is_empty() || report.has_failed() {
+            return report.skipped("nothing_grows", "there is nothing to go on with");
+        }
         let (started, before) = (Instant::now(), Resources::now());
         for round in 1.. {
             if started.elapsed() >= time || report.has_failed() {
@@ -173,15 +182,16 @@ impl<R: Runner> Subject<R> {
     }
 
     fn test(&self, promise: &Promise, arguments: &Arguments, report: &mut Report) {
-        let cases = arguments.cases.unwrap_or(promise.cases * R::FACTOR);
+        let cases = arguments.cases.unwrap_or_else(|| promise.cases.saturating_mul(R::FACTOR));
         let line = report.line(promise.name);
         let scenarios = (promise.draw)()
             .prop_map(|scenario| Scenario { comes_back: scenario.comes_back && R::HAS_CLIENTS, ..scenario });
         let (mut tally, mut met) = (Tally::default(), 0);
         let seed = arguments.seed_of(promise.name);
-        let failure = shrink::find(&scenarios.boxed(), &seed, cases, |scenario, is_known| {
-            let patience = if is_known { IMPATIENCE } else { TOO_LONG };
-            let trace = self.judge(scenario, patience, &mut tally)?;
+        let failure = shrink::find(&scenarios.boxed(), &seed, cases, |scenario, found| {
+            // One that has been stuck need not be waited for again so long.
+            let is_stuck = found.is_some_and(|violation| violation.promise == model::COMES_TO_ITS_END);
+            let trace = self.judge(scenario, if is_stuck { IMPATIENCE } else { TOO_LONG }, &mut tally)?;
             met += usize::from((promise.meets.1)(&trace));
             Ok(())
         });
@@ -208,18 +218,20 @@ impl<R: Runner> Subject<R> {
     /// Plays a scenario and judges what was observed.
     fn judge(&self, scenario: &Scenario, patience: Duration, tally: &mut Tally) -> Result<Trace, Violation> {
         let started = Instant::now();
-        let (trace, is_exact) = self.watchdog.watch(Some(scenario), || {
-            let played = catch_unwind(AssertUnwindSafe(|| self.runner.play(scenario, patience)));
-            let trace = played.map_err(|panic| panicked(&*panic))?;
-            let happened = scenario.with_faults(&trace.faults);
-            let model = Model::new(&happened);
-            model.judge(&trace)?;
-            let is_exact = model.is_exact();
-            if is_exact {
-                compare(&trace, &VirtualTime::play(scenario))?;
-            }
-            Ok((trace, is_exact))
-        })?;
+        let judged = self.watchdog.watch(Some(scenario), || {
+            catch_unwind(AssertUnwindSafe(|| {
+                let trace = self.runner.play(scenario, patience);
+                let happened = scenario.with_faults(&trace.faults);
+                let model = Model::new(&happened);
+                model.judge(&trace)?;
+                let is_exact = model.is_exact();
+                if is_exact {
+                    compare(&trace, &VirtualTime::play(scenario))?;
+                }
+                Ok((trace, is_exact))
+            }))
+        });
+        let (trace, is_exact) = judged.unwrap_or_else(|panic| Err(panicked(&*panic)))?;
         tally.add(&trace, is_exact, started.elapsed());
         Ok(trace)
     }

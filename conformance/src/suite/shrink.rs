@@ -20,13 +20,13 @@ pub(super) struct Failure {
     pub(super) is_smallest: bool,
 }
 
-/// Draws so many scenarios, and gives the first one that fails, as small as it can be made. `play` is told whether the scenario
-/// is one that is being made small: then it need not be patient.
+/// Draws so many scenarios, and gives the first one that fails, as small as it can be made. `play` is told what was found before,
+/// if the scenario is one that is being made small.
 pub(super) fn find(
     scenarios: &BoxedStrategy<Scenario>,
     seed: &[u8; 32],
     cases: u32,
-    mut play: impl FnMut(&Scenario, bool) -> Result<(), Violation>,
+    mut play: impl FnMut(&Scenario, Option<&Violation>) -> Result<(), Violation>,
 ) -> Option<Failure> {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, seed);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
@@ -34,9 +34,9 @@ pub(super) fn find(
         // A strategy of ours filters nothing, so that it always has a value.
         let Ok(mut tree) = scenarios.new_tree(&mut runner) else { continue };
         let scenario = tree.current();
-        if let Err(violation) = play(&scenario, false) {
+        if let Err(violation) = play(&scenario, None) {
             let failure = Failure { scenario, violation, is_smallest: false };
-            return Some(smaller(&mut tree, failure, |scenario| play(scenario, true)));
+            return Some(smaller(&mut tree, failure, play));
         }
     }
     None
@@ -45,7 +45,7 @@ pub(super) fn find(
 fn smaller(
     tree: &mut impl ValueTree<Value = Scenario>,
     mut failure: Failure,
-    mut play: impl FnMut(&Scenario) -> Result<(), Violation>,
+    mut play: impl FnMut(&Scenario, Option<&Violation>) -> Result<(), Violation>,
 ) -> Failure {
     let started = Instant::now();
     let mut more = tree.simplify();
@@ -57,12 +57,13 @@ fn smaller(
             break;
         }
         let scenario = tree.current();
-        more = match play(&scenario) {
-            Ok(()) => tree.complicate(),
-            Err(violation) => {
+        more = match play(&scenario, Some(&failure.violation)) {
+            // Another promise would be another story.
+            Err(violation) if violation.promise == failure.violation.promise => {
                 failure = Failure { scenario, violation, is_smallest: false };
                 tree.simplify()
             }
+            Ok(()) | Err(_) => tree.complicate(),
         };
     }
     failure

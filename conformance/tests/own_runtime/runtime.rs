@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::io;
-use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,13 +17,15 @@ use mio::{Events, Interest, Registry, Token};
 const MAIN: usize = usize::MAX;
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
+/// A task, which is not there while it is polled, and what wakes it.
+type Slot = (Option<Task>, Arc<Handle>);
 
 /// The runtime. All is on one thread, but for waking.
 pub(crate) struct Reactor {
     poll: RefCell<mio::Poll>,
     registry: Registry,
     queue: Arc<Queue>,
-    tasks: RefCell<BTreeMap<usize, Option<Task>>>,
+    tasks: RefCell<BTreeMap<usize, Slot>>,
     /// Who waits for a socket: its reader and its writer.
     sockets: RefCell<BTreeMap<usize, [Option<Waker>; 2]>>,
     timers: RefCell<BTreeMap<(Instant, usize), Waker>>,
@@ -62,8 +63,8 @@ impl Queue {
         }
     }
 
-    fn take(&self) -> VecDeque<usize> {
-        mem::take(&mut self.ready.lock().unwrap_or_else(PoisonError::into_inner))
+    fn pop(&self) -> Option<usize> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
@@ -89,42 +90,47 @@ impl Reactor {
     }
 
     pub(crate) fn spawn(&self, task: Task) {
-        let number = self.number();
-        self.tasks.borrow_mut().insert(number, Some(task));
-        self.queue.push(number);
+        let handle = self.handle(self.number());
+        self.queue.push(handle.number);
+        self.tasks.borrow_mut().insert(handle.number, (Some(task), handle));
+    }
+
+    /// A handle whose task is in the queue, or is about to be.
+    fn handle(&self, number: usize) -> Arc<Handle> {
+        Arc::new(Handle { number, queued: AtomicBool::new(true), queue: self.queue.clone() })
     }
 
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         let mut main = pin!(future);
-        let mut handles: BTreeMap<usize, Arc<Handle>> = BTreeMap::new();
+        let handle = self.handle(MAIN);
         self.queue.push(MAIN);
         loop {
-            for number in self.queue.take() {
-                let handle = handles.entry(number).or_insert_with(|| {
-                    let queued = AtomicBool::new(true);
-                    Arc::new(Handle { number, queued, queue: self.queue.clone() })
-                });
-                handle.queued.store(false, Ordering::Release);
-                let waker = Waker::from(handle.clone());
-                let mut cx = Context::from_waker(&waker);
-                if number == MAIN {
-                    if let Poll::Ready(result) = main.as_mut().poll(&mut cx) {
-                        return result;
-                    }
+            while let Some(number) = self.queue.pop() {
+                if number != MAIN {
+                    self.poll(number);
                     continue;
                 }
-                // A task that spawns finds the table unborrowed; one that has ended may still be woken.
-                let Some(mut task) = self.tasks.borrow_mut().get_mut(&number).and_then(Option::take) else {
-                    continue;
-                };
-                if task.as_mut().poll(&mut cx).is_ready() {
-                    handles.remove(&number);
-                    self.tasks.borrow_mut().remove(&number);
-                } else {
-                    self.tasks.borrow_mut().insert(number, Some(task));
+                handle.queued.store(false, Ordering::Release);
+                let waker = Waker::from(handle.clone());
+                if let Poll::Ready(result) = main.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    return result;
                 }
             }
             self.turn().expect("the poller works as long as the process lives");
+        }
+    }
+
+    fn poll(&self, number: usize) {
+        // A task that spawns finds the table unborrowed; one that has ended may still be woken.
+        let taken = self.tasks.borrow_mut().get_mut(&number).and_then(|(task, handle)| {
+            handle.queued.store(false, Ordering::Release);
+            Some((task.take()?, Waker::from(handle.clone())))
+        });
+        let Some((mut task, waker)) = taken else { return };
+        if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            self.tasks.borrow_mut().remove(&number);
+        } else if let Some((place, _)) = self.tasks.borrow_mut().get_mut(&number) {
+            *place = Some(task);
         }
     }
 

@@ -5,7 +5,6 @@
 ///
 /// It takes the runtime, which must be [`Default`], how it is called in the documentation, and what makes a listening socket: a
 /// function of an address and the length of the queue that returns the runtime's [`Socket`](crate::endpoint::Runtime::Socket).
-/// What is in the [`prelude`](crate::prelude) must be in scope.
 ///
 /// ```
 /// use proto_core::prelude::*;
@@ -75,8 +74,10 @@ macro_rules! endpoints {
         ///
         /// # Cancel safety
         /// Dropping the future gives the attempt up: a connection that was made already is closed.
-        pub async fn connect(address: impl Into<Address>) -> Result<Client, ConnectError> {
-            connect_with(address, NoHandler).await
+        pub async fn connect(
+            address: impl Into<$crate::endpoint::Address>,
+        ) -> Result<$crate::endpoint::Client, $crate::endpoint::ConnectError> {
+            connect_with(address, $crate::peer::NoHandler).await
         }
 
         /// Connects to a server, and answers what the server calls and pushes.
@@ -86,17 +87,20 @@ macro_rules! endpoints {
         ///
         /// # Cancel safety
         /// As for [`connect`].
-        pub async fn connect_with<H>(address: impl Into<Address>, handler: H) -> Result<Client, ConnectError>
+        pub async fn connect_with<H>(
+            address: impl Into<$crate::endpoint::Address>,
+            handler: H,
+        ) -> Result<$crate::endpoint::Client, $crate::endpoint::ConnectError>
         where
-            H: Handler,
+            H: $crate::peer::Handler,
             $runtime: $crate::endpoint::Spawn<$crate::endpoint::ClientTask<$runtime, H>>,
         {
             client(handler).connect(address).await
         }
 
         /// A client that is configured before it connects.
-        pub fn client<H: Handler>(handler: H) -> ClientBuilder<H> {
-            Client::builder(handler)
+        pub fn client<H: $crate::peer::Handler>(handler: H) -> ClientBuilder<H> {
+            $crate::endpoint::Client::builder(handler)
         }
 
         /// Listens on an address for servers on several threads, which take their part with [`ServerBuilder::share`].

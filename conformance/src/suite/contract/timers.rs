@@ -30,6 +30,12 @@ pub(super) async fn check<R: Runtime>(runtime: &R) -> Checked {
     )
     .await?;
 
+    let again = poll_fn(|cx| sleep.poll_until(cx, at));
+    in_time(
+        "Sleep::poll_until: it is not ready when it is asked again for a time that it has waited for",
+        again,
+    )
+    .await?;
     let mut late = 0;
     for _ in 0..3 {
         let at = clock.now() + SOON;

@@ -41,7 +41,9 @@ pub(super) async fn check<R: Runtime>(runtime: &R) -> Checked {
     let (reader, writer) = (Woken::default(), Woken::default());
     must(!near.is_readable(&reader), "Io::poll_read: it reads something although nothing was written")?;
     while let Poll::Ready(written) = near.try_write(&writer, &FILLER) {
-        filled += written.map_err(wrong("Io::poll_write"))?;
+        let written = written.map_err(wrong("Io::poll_write"))?;
+        must(written > 0, "Io::poll_write: it says that it wrote nothing")?;
+        filled += written;
         must(filled < MUCH, "Io::poll_write: it takes without end what nobody reads")?;
     }
     let taken = near.0.borrow().taken();

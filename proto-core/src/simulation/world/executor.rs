@@ -75,6 +75,17 @@ impl Executor {
         self.tasks.borrow_mut().insert(number, Task { future: Some(Box::pin(future)), flag });
     }
 
+    /// Drops all tasks, and those that they spawn while they are dropped.
+    pub(super) fn end(&self) {
+        loop {
+            let tasks = self.tasks.take();
+            if tasks.is_empty() {
+                return;
+            }
+            drop(tasks);
+        }
+    }
+
     pub(super) fn tasks(&self) -> usize {
         self.tasks.borrow().len()
     }

@@ -25,11 +25,12 @@ use crate::time::Instant;
 pub use self::executor::Timer;
 pub use self::network::{VirtualListener, VirtualStream};
 
-/// A [`Runtime`] in which no time passes but what nobody waits for: `Server` and `Client` run on it unchanged, an hour of
-/// heartbeats takes milliseconds, and the same seed gives the same run.
+/// A [`Runtime`] in which time passes only when every task waits: `Server` and `Client` run on it unchanged, an hour of heartbeats
+/// takes milliseconds, and the same seed gives the same run.
 ///
 /// It is one thread. When no task can go on, time moves to the next instant at which one can. Addresses are as on a
-/// machine of its own: nothing is opened.
+/// machine of its own: nothing is opened. Clones are handles of the same world, which ends, with all its tasks, when the value
+/// that [`new`](Self::new) made is dropped.
 ///
 /// ```
 /// use core::time::Duration;
@@ -50,8 +51,28 @@ pub use self::network::{VirtualListener, VirtualStream};
 /// });
 /// assert!(world.now().saturating_since(proto_core::Instant::EPOCH) >= hour);
 /// ```
-#[derive(Clone)]
-pub struct World(Rc<Inner>);
+pub struct World(Rc<Inner>, Ownership);
+
+/// Tasks have handles of their world, so that it must be somebody else who ends it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ownership {
+    Handle,
+    Owner,
+}
+
+impl Clone for World {
+    fn clone(&self) -> Self {
+        Self(self.0.clone(), Ownership::Handle)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.1 == Ownership::Owner {
+            self.0.executor.end();
+        }
+    }
+}
 
 struct Inner {
     /// Shared with clocks, which may be asked from anywhere.
@@ -64,12 +85,13 @@ struct Inner {
 impl World {
     /// A world in which nothing has happened. All chance in it comes from `seed`.
     pub fn new(seed: u64) -> Self {
-        Self(Rc::new(Inner {
+        let inner = Inner {
             nanos: Arc::default(),
             seeds: Cell::new(seed),
             executor: Executor::default(),
             network: Network::default(),
-        }))
+        };
+        Self(Rc::new(inner), Ownership::Owner)
     }
 
     /// What time it is.

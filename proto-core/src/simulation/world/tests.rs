@@ -109,6 +109,21 @@ fn tasks_take_turns_and_end() {
 }
 
 #[test]
+fn a_world_that_ends_leaves_nothing() {
+    let alive = Rc::new(());
+    let world = World::new(1);
+    let (kept, handle) = (alive.clone(), world.clone());
+    world.spawn(async move {
+        let _kept = kept;
+        handle.wait(Duration::from_secs(1)).await;
+        let () = core::future::pending().await;
+    });
+    world.block_on(world.wait(Duration::from_secs(2)));
+    drop(world);
+    assert_eq!(Rc::strong_count(&alive), 1);
+}
+
+#[test]
 #[should_panic(expected = "nothing can happen any more")]
 fn a_future_that_cannot_end_is_noticed() {
     World::new(1).block_on(poll_fn(|_| Poll::<()>::Pending));
