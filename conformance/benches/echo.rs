@@ -1,4 +1,5 @@
-//! How far an adapter is from an echo that is written by hand for the same runtime: `cargo bench -p conformance --bench echo`.
+//! How far an adapter is from an echo that is written by hand for the same runtime: `cargo bench -p conformance --bench echo`,
+//! of one of them with its name behind `--`.
 //!
 //! Server and client are two threads with a runtime of one thread each. The echo sends back the bytes that it reads; its
 //! client counts messages of 64 bytes by their length. Longwire does all that it does by default: handshake, correlation, deadlines,
@@ -27,13 +28,19 @@ const ROUNDS: usize = 5;
 fn main() {
     // `cargo test --benches` only sees that it works.
     let is_test = !std::env::args().any(|argument| argument == "--bench");
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let runtimes: Vec<&Measured> = RUNTIMES
+        .iter()
+        .filter(|runtime| wanted.is_empty() || wanted.iter().any(|wanted| wanted == runtime.name))
+        .collect();
     let (round, rounds) = if is_test { (Duration::from_millis(20), 1) } else { (ROUND, ROUNDS) };
     println!("messages of {SIZE} bytes per second on one connection; medians of {rounds} rounds\n");
     println!("{:<10} {:>10} {:>12} {:>12} {:>8}", "runtime", "in flight", "by hand", "Longwire", "ratio");
     for in_flight in IN_FLIGHT {
-        let mut found: Vec<[Vec<f64>; 2]> = vec![Default::default(); RUNTIMES.len()];
+        let mut found: Vec<[Vec<f64>; 2]> = vec![Default::default(); runtimes.len()];
         for _ in 0..rounds {
-            for (runtime, found) in RUNTIMES.iter().zip(&mut found) {
+            for (runtime, found) in runtimes.iter().zip(&mut found) {
                 for (measure, found) in [runtime.by_hand, runtime.longwire].into_iter().zip(found) {
                     found.extend(measure(in_flight, round).map_err(|problem| {
                         println!("{:<10} SKIPPED: {problem}", runtime.name);
@@ -41,7 +48,7 @@ fn main() {
                 }
             }
         }
-        for (runtime, found) in RUNTIMES.iter().zip(found) {
+        for (runtime, found) in runtimes.iter().zip(found) {
             let [Some(by_hand), Some(longwire)] = found.map(median) else { continue };
             println!(
                 "{:<10} {in_flight:>10} {:>12} {:>12} {:>8.2}",

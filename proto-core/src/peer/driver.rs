@@ -155,28 +155,30 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     /// Gives events to the handler, and the handlers' results to the connection. Says whether there were any.
     fn serve(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        let until = self.now() + SERVE;
+        // The clock is asked once for each event, behind it: that is also when the next one begins.
+        let mut now = self.now();
+        let until = now + SERVE;
         self.time_is_up = false;
         while !self.time_is_up {
             let done = match self.inbox.pop_front() {
-                Some(event) => self.handle(cx, event),
+                Some(event) => self.handle(cx, now, event),
                 None => match self.work.poll_next(cx) {
                     None => break,
                     done => done,
                 },
             };
+            now = self.now();
             if let Some(done) = done {
-                self.finish(done);
+                self.finish(now, done);
             }
             moved = true;
-            self.time_is_up = self.now() >= until;
+            self.time_is_up = now >= until;
         }
         moved
     }
 
     /// Starts a handler for an event; gives what it came to if it did not wait.
-    fn handle(&mut self, cx: &mut Context<'_>, event: Event) -> Option<Done> {
-        let now = self.now();
+    fn handle(&mut self, cx: &mut Context<'_>, now: Instant, event: Event) -> Option<Done> {
         let Self { peer, handler, work, .. } = self;
         // A handler that panics before it returns its future fails like one whose future panics.
         match event {
@@ -221,8 +223,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     }
 
     /// Applies what a handler came to.
-    fn finish(&mut self, done: Done) {
-        let now = self.now();
+    fn finish(&mut self, now: Instant, done: Done) {
         // Whoever let somebody in hears of the end, even if it comes at once.
         self.introduced |= matches!(done, Done::Opened(Ok(())));
         let mut state = self.peer.shared().lock();
