@@ -16,6 +16,8 @@ use super::{Checked, in_time, must, wrong};
 /// Round trips by which a delay of the system's is told from chance, and how long that delay is at least.
 const ROUNDS: usize = 12;
 const DELAYED: Duration = Duration::from_millis(25);
+/// How often it must be seen.
+const TIMES: usize = 3;
 
 pub(super) async fn check<R: Runtime>(runtime: &R) -> Checked {
     words(runtime).await?;
@@ -146,34 +148,44 @@ async fn torrent<R: Runtime>(runtime: &R) -> Checked {
 
 /// Small messages do not wait for each other.
 async fn small_talk<R: Runtime>(runtime: &R) -> Checked {
-    for (who, turn) in [("connects", false), ("is accepted", true)] {
-        let mut ends = pair(runtime).await?;
-        if turn {
-            ends.reverse();
-        }
-        let [near, far] = ends;
+    for (who, is_accepted) in [("connects", false), ("is accepted", true)] {
         let mut slow = 0;
-        for _ in 0..ROUNDS {
-            let started = Instant::now();
-            let round = async {
-                near.write(b"one").await?;
-                near.write(b"two").await?;
-                far.read_exactly(6).await?;
-                far.write(b"!").await?;
-                near.read_exactly(1).await
-            };
-            let round = in_time("Io: small messages stop", round).await?;
-            round.map_err(wrong("Io: small messages fail"))?;
-            slow += usize::from(started.elapsed() >= DELAYED);
+        // A machine that is busy is slow once; the system's delay comes each time.
+        while slow < TIMES && is_held_back(runtime, is_accepted).await? {
+            slow += 1;
         }
         must(
-            slow * 2 < ROUNDS,
+            slow < TIMES,
             &format!(
                 "a stream that {who} holds small messages back: is TCP_NODELAY set? `adapter_kit::configure` does it"
             ),
         )?;
     }
     Ok(())
+}
+
+/// Whether most round trips of two small messages and an answer take as long as systems hold such messages back.
+async fn is_held_back<R: Runtime>(runtime: &R, is_accepted: bool) -> Result<bool, String> {
+    let mut ends = pair(runtime).await?;
+    if is_accepted {
+        ends.reverse();
+    }
+    let [near, far] = ends;
+    let mut slow = 0;
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        let round = async {
+            near.write(b"one").await?;
+            near.write(b"two").await?;
+            far.read_exactly(6).await?;
+            far.write(b"!").await?;
+            near.read_exactly(1).await
+        };
+        let round = in_time("Io: small messages stop", round).await?;
+        round.map_err(wrong("Io: small messages fail"))?;
+        slow += usize::from(started.elapsed() >= DELAYED);
+    }
+    Ok(slow * 2 >= ROUNDS)
 }
 
 /// One end, whose two directions may be used side by side.
