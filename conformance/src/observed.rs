@@ -30,7 +30,6 @@ pub struct Watch(Arc<Counts>);
 struct Counts {
     reads: AtomicU64,
     moves: AtomicU64,
-    timers: AtomicU64,
     parts: AtomicUsize,
 }
 
@@ -38,7 +37,7 @@ impl Watch {
     /// What drivers have done so far.
     pub fn work(&self) -> Work {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Work { reads: count(&self.0.reads), moves: count(&self.0.moves), timers: count(&self.0.timers) }
+        Work { reads: count(&self.0.reads), moves: count(&self.0.moves) }
     }
 
     /// How many streams, timers and listeners there are.
@@ -86,7 +85,7 @@ impl<R: Runtime> Runtime for Observed<R> {
     }
 
     fn sleep(&self) -> Self::Sleep {
-        ObservedSleep { inner: self.inner.sleep(), part: self.watch.part() }
+        ObservedSleep { inner: self.inner.sleep(), _part: self.watch.part() }
     }
 
     fn resolve(&self, address: &str) -> Self::Resolving {
@@ -203,16 +202,15 @@ impl<S: Io> Io for ObservedStream<S> {
     }
 }
 
-/// A timer that is watched.
+/// A timer that is counted while it is there.
 #[derive(Debug)]
 pub struct ObservedSleep<S> {
     inner: S,
-    part: Part,
+    _part: Part,
 }
 
 impl<S: Sleep> Sleep for ObservedSleep<S> {
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        self.part.0.0.timers.fetch_add(1, Ordering::Relaxed);
         self.inner.poll_until(cx, at)
     }
 }

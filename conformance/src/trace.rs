@@ -142,8 +142,6 @@ pub struct Work {
     pub reads: u64,
     /// Reads that gave something, and writes that took something.
     pub moves: u64,
-    /// How often drivers armed or asked a timer.
-    pub timers: u64,
 }
 
 impl Trace {

@@ -10,7 +10,7 @@
 /// use proto_core::prelude::*;
 /// # use proto_core::endpoint::{Listener, Runtime, Spawn};
 /// # use proto_core::peer::{Io, Sleep};
-/// # use std::{future::Ready, io, net::{SocketAddr, TcpListener}, task::{Context, Poll}, time::Duration};
+/// # use std::{future::{Ready, ready}, io, net::{SocketAddr, TcpListener}, task::{Context, Poll}, time::Duration};
 /// #
 /// # #[derive(Clone, Default)]
 /// # pub struct Mine;
@@ -23,7 +23,7 @@
 /// # impl Sleep for Part { fn poll_until(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<()> { Poll::Pending } }
 /// # impl Listener for Part {
 /// #     type Stream = Part;
-/// #     fn local_addr(&self) -> io::Result<SocketAddr> { unimplemented!() }
+/// #     fn local_addr(&self) -> io::Result<SocketAddr> { Err(io::ErrorKind::Unsupported.into()) }
 /// #     fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<(Part, SocketAddr)>> { Poll::Pending }
 /// # }
 /// # impl Runtime for Mine {
@@ -36,10 +36,10 @@
 /// #     fn clock(&self) -> Clock { Clock::new(|| Instant::EPOCH) }
 /// #     fn seed(&self) -> u64 { 1 }
 /// #     fn sleep(&self) -> Part { Part }
-/// #     fn resolve(&self, _: &str) -> Self::Resolving { unimplemented!() }
-/// #     fn bind(&self, _: SocketAddr, _: u32) -> io::Result<Part> { unimplemented!() }
-/// #     fn adopt(&self, _: &TcpListener) -> io::Result<Part> { unimplemented!() }
-/// #     fn connect(&self, _: SocketAddr) -> Self::Connecting { unimplemented!() }
+/// #     fn resolve(&self, _: &str) -> Self::Resolving { ready(Err(io::ErrorKind::Unsupported.into())) }
+/// #     fn bind(&self, _: SocketAddr, _: u32) -> io::Result<Part> { Ok(Part) }
+/// #     fn adopt(&self, _: &TcpListener) -> io::Result<Part> { Ok(Part) }
+/// #     fn connect(&self, _: SocketAddr) -> Self::Connecting { ready(Ok(Part)) }
 /// # }
 /// # impl<F> Spawn<F> for Mine { fn spawn(&self, _: F) {} }
 /// #
