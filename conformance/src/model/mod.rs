@@ -25,6 +25,8 @@ pub(crate) const COMES_TO_ITS_END: &str = "every scenario comes to its end";
 pub(crate) const RESTING: usize = 512;
 /// Turns of drivers that an idle connection may take: what the last message has left to do.
 const IDLE_TURNS: u64 = 2;
+/// Turns in a second in which both sides say that they live, and answer each other.
+const HEARTBEAT_TURNS: u64 = 16;
 /// The code with which the dialer closes in the end, and the one with which scripts do.
 const NORMAL: u32 = 0;
 const GOING_AWAY: u32 = 1;
@@ -202,6 +204,10 @@ impl<'a> Model<'a> {
                 format!("{} reached the {}", name(), side(other(role)))
             })?;
         }
+        self.judge_order(role, seen, there)
+    }
+
+    fn judge_order(&self, role: Role, seen: &Side, there: &Side) -> Judgement {
         for (lane, calls) in LANES.into_iter().flat_map(|lane| [(lane, true), (lane, false)]) {
             let what = if calls { "calls" } else { "pushes" };
             for connection in there.connections() {
@@ -210,25 +216,21 @@ impl<'a> Model<'a> {
                     format!("{what} of the {} in lane {lane:?} arrived as {arrived:?}", side(role))
                 })?;
             }
-            if self.scenario.comes_back {
-                continue;
-            }
-            let arrived: Vec<u32> = there.arrived(calls, lane).collect();
-            let sent = self.messages(role).filter(|message| message.call.is_none() && message.lane == lane);
-            let accepted = sent
+        }
+        if self.scenario.comes_back {
+            return Ok(());
+        }
+        for lane in LANES {
+            let pushes = self.messages(role).filter(|message| message.call.is_none() && message.lane == lane);
+            let accepted = pushes
                 .map(|message| message.number)
-                .filter(|number| !calls && seen.pushes.get(number) == Some(&Pushed::Accepted));
-            let skipped = accepted.zip(&arrived).find(|(sent, arrived)| !calls && sent != *arrived);
+                .filter(|number| seen.pushes.get(number) == Some(&Pushed::Accepted));
+            let arrived: Vec<u32> = there.arrived(false, lane).collect();
+            let skipped = accepted.zip(&arrived).find(|(sent, arrived)| sent != *arrived);
             promise(
                 "a connection that ends loses the last pushes of a lane, not others",
                 skipped.is_none(),
-                || {
-                    format!(
-                        "push {} of the {} is missing among {arrived:?}",
-                        skipped.map_or(0, |(sent, _)| sent),
-                        side(role)
-                    )
-                },
+                || format!("a push of the {} is missing: (sent, arrived) is {skipped:?}", side(role)),
             )?;
         }
         Ok(())
@@ -273,13 +275,20 @@ impl<'a> Model<'a> {
         promise("streams, timers and listeners are gone when endpoints have ended", left.parts == 0, || {
             format!("{} are left", left.parts)
         })?;
-        let idle =
-            self.scenario.script(role).iter().filter(|deed| matches!(deed, Deed::Idle(_))).count() as u64;
-        promise(
-            "an idle connection does nothing",
-            self.may_end() || seen.idle_turns <= idle * IDLE_TURNS,
-            || format!("drivers took {} turns while the {} waited", seen.idle_turns, side(role)),
-        )
+        let most = self.idle_turns(role);
+        promise("an idle connection does nothing", self.may_end() || seen.idle_turns <= most, || {
+            format!("drivers took {} turns while the {} waited", seen.idle_turns, side(role))
+        })
+    }
+
+    /// How many turns drivers may take while this side idles.
+    fn idle_turns(&self, role: Role) -> u64 {
+        let idle = self.scenario.script(role).iter().filter_map(|deed| match deed {
+            Deed::Idle(duration) => Some(duration.as_secs() + 1),
+            _ => None,
+        });
+        let beats = if self.scenario.limits.silence.is_some() { HEARTBEAT_TURNS } else { 0 };
+        idle.map(|seconds| IDLE_TURNS + beats * seconds).sum()
     }
 
     /// Drivers are woken for something: each turn moves bytes, follows one that did, or belongs to something that a side did.

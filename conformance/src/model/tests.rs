@@ -95,6 +95,10 @@ fn what_must_not_be_observed_is_noticed() {
     let idles = format!("{WHOLE}\ndialer\n idle 20ms");
     let busy = verdict(&idles, |trace| trace.dialer.idle_turns = 50);
     assert_eq!(busy, Err("an idle connection does nothing"));
+    // Whoever says that he lives does something, and not much.
+    let beats = "limits silence 500ms\ndialer\n idle 3000ms";
+    assert_eq!(verdict(beats, |_| {}), Ok(()));
+    assert_eq!(verdict(beats, |trace| trace.dialer.idle_turns = 500), Err("an idle connection does nothing"));
     let open = verdict(WHOLE, |trace| trace.dialer.left.parts = 1);
     assert_eq!(open, Err("streams, timers and listeners are gone when endpoints have ended"));
     let known = verdict(WHOLE, |trace| trace.acceptor.left.connections = 1);

@@ -206,7 +206,7 @@ pub enum Deed {
     Drain,
     /// Gives up its call of this number, among its calls and from 0, if that is under way.
     Drop(usize),
-    /// Does nothing, and neither should anything else happen.
+    /// Does nothing, and neither should anything else happen but heartbeats: it is for when the other side has nothing to do either.
     Idle(Duration),
     /// From now on pushes are not dealt with: the other side can send no more of them than it has credit for.
     Hold,
