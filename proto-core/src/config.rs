@@ -254,7 +254,9 @@ impl Config {
         let waiting = messages(outbox) + largest;
         let committed = 2 * (commit + largest) + (64 << 10);
         let layer = self.layer.as_ref().map_or(0, Layers::max_held_bytes) as u128;
-        let sum = requests + pushes + replies + waiting + committed + largest + layer + (64 << 10);
+        // What is kept for the next messages, and all that is small.
+        let rest = 128 << 10;
+        let sum = requests + pushes + replies + waiting + committed + largest + layer + rest;
         usize::try_from(sum).unwrap_or(usize::MAX)
     }
 }

@@ -141,10 +141,8 @@ pub enum Route<'a> {
 impl<'a> Route<'a> {
     /// The name if there is one, else the number (LW-4.8).
     pub(crate) fn of(extensions: &'a Extensions, number: u32) -> Self {
-        match extensions.fields().route {
-            Some(name) => Self::Name(name),
-            None => Self::Number(number),
-        }
+        let name = if extensions.is_empty() { None } else { extensions.fields().route };
+        name.map_or(Self::Number(number), Self::Name)
     }
 }
 

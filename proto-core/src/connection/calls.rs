@@ -21,9 +21,12 @@ use crate::error::Delivery;
 use crate::time::Instant;
 use crate::wire::Sequence;
 
+/// How many slots are kept while no call is in flight.
+const KEPT: usize = 128;
+
 #[derive(Debug)]
 pub(super) struct Calls {
-    /// Nothing is held while no call is in flight.
+    /// Kept for the next call while none is in flight, unless it is large.
     table: Option<Box<Table>>,
     /// How many slots the callee granted.
     limit: u32,
@@ -115,13 +118,12 @@ impl Calls {
 
     /// Takes a slot for a call; there must be a free one. Its REQUEST waits until it is [committed](Self::commit).
     pub(super) fn begin(&mut self, deadline: Option<Instant>) -> Sequence {
-        let first = self.first_generation;
-        let table = self.table.get_or_insert_with(|| Box::new(Table::new()));
-        let id = table.take_slot(first, State::Waiting { place: None, deadline, started: false });
-        if let Some(at) = deadline {
-            table.deadlines.insert(id.slot(), at);
-        }
-        id
+        self.take_slot(deadline, State::Waiting { place: None, deadline, started: false })
+    }
+
+    /// Takes a slot for a call whose REQUEST is committed at once and ends at this position of the byte stream.
+    pub(super) fn begin_committed(&mut self, deadline: Option<Instant>, end: u64) -> Sequence {
+        self.take_slot(deadline, State::Committed { end, reply: None })
     }
 
     /// The REQUEST waits at this place in the outbox.
@@ -166,6 +168,11 @@ impl Calls {
             State::Abandoned { sent: true, .. } => Some(Answered::Late),
             State::Abandoned { sent: false, .. } => None,
         }
+    }
+
+    /// Whether a caller waits for this reply, and no part of it has come.
+    pub(super) fn awaits_whole(&self, id: Sequence) -> bool {
+        matches!(self.slot(id), Some(Slot { state: State::Committed { reply: None, .. }, .. }))
     }
 
     /// CANCEL, or the last of the REQUEST, is on its way: the final REPLY may come. Says whether it is still to come.
@@ -258,6 +265,16 @@ impl Calls {
         })
     }
 
+    fn take_slot(&mut self, deadline: Option<Instant>, state: State) -> Sequence {
+        let first = self.first_generation;
+        let table = self.table.get_or_insert_with(|| Box::new(Table::new()));
+        let id = table.take_slot(first, state);
+        if let Some(at) = deadline {
+            table.deadlines.insert(id.slot(), at);
+        }
+        id
+    }
+
     fn slot(&self, id: Sequence) -> Option<&Slot> {
         let slot = self.table.as_ref()?.slots.get(usize::from(id.slot()))?;
         (slot.generation == id.generation()).then_some(slot)
@@ -271,11 +288,17 @@ impl Calls {
     fn release(&mut self, number: u16) {
         let Some(table) = &mut self.table else { return };
         table.free_slot(number);
-        if table.used == 0 {
-            // Nothing is in flight, so nothing need be remembered but a generation that no slot has used.
+        if table.used == 0 && table.slots.len() > KEPT {
+            self.shrink();
+        }
+    }
+
+    /// Gives back what is kept for further calls, if none is in flight.
+    pub(super) fn shrink(&mut self) {
+        if let Some(table) = self.table.take_if(|table| table.used == 0) {
+            // Nothing need be remembered but a generation that no slot has used.
             self.first_generation =
                 table.slots.iter().map(|slot| slot.generation).fold(self.first_generation, later);
-            self.table = None;
         }
     }
 }
@@ -367,7 +390,10 @@ mod tests {
                 calls.commit(id, 0);
                 calls.answer(id);
             }
-            assert_eq!(calls.held_bytes(), 0);
+            if round % 7 == 0 {
+                calls.shrink();
+                assert_eq!(calls.held_bytes(), 0);
+            }
         }
     }
 

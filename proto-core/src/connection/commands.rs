@@ -14,7 +14,9 @@ use super::{Connection, State};
 use crate::error::{CloseReason, Delivery, Refusal, Refused};
 use crate::event::{CallId, Message, PushToken, RequestId, Timeout};
 use crate::time::Instant;
-use crate::wire::{CloseCode, CloseInfo, Extensions, Kind, Sequence, StatusCode, charge};
+use crate::wire::{
+    CloseCode, CloseInfo, Extensions, Flags, HEADER_LEN, Header, Kind, Lane, Sequence, StatusCode, charge,
+};
 
 impl Connection {
     /// Calls the peer. [`Event::Ended`](crate::Event::Ended) tells how it went, exactly once.
@@ -29,9 +31,17 @@ impl Connection {
         if let Err(refusal) = self.admit(Kind::Request, &message, timeout.is_some()) {
             return Err(Refused { refusal, message });
         }
-        let id = self.calls.begin(timeout.map(|timeout| self.now + timeout));
+        let deadline = timeout.map(|timeout| self.now + timeout);
+        let length = message.length(deadline.is_some());
+        if deadline.is_none_or(|at| at > self.now) && self.commits_at_once(length) {
+            let id = self.calls.begin_committed(deadline, self.outbox.end() + (HEADER_LEN + length) as u64);
+            let header = message_header(Kind::Request, message.lane, id, message.code());
+            self.send_at_once(header, deadline, &message.extensions, message.body);
+            return Ok(CallId(id));
+        }
+        let id = self.calls.begin(deadline);
         let lane = message.lane;
-        self.send(lane, Waiting::Request { id, has_deadline: timeout.is_some(), message });
+        self.send(lane, Waiting::Request { id, has_deadline: deadline.is_some(), message });
         Ok(CallId(id))
     }
 
@@ -44,7 +54,12 @@ impl Connection {
         if let Err(refusal) = self.admit(Kind::Push, &message, false) {
             return Err(Refused { refusal, message });
         }
-        self.send(message.lane, Waiting::Push { message });
+        if self.commits_at_once(message.length(false)) {
+            let header = message_header(Kind::Push, message.lane, Sequence::CONNECTION, message.code());
+            self.send_at_once(header, None, &message.extensions, message.body);
+        } else {
+            self.send(message.lane, Waiting::Push { message });
+        }
         Ok(())
     }
 
@@ -85,6 +100,11 @@ impl Connection {
         } else {
             None
         };
+        if replaced.is_none() && self.commits_at_once(length) {
+            let header = message_header(Kind::Reply, lane, id, status.0);
+            self.send_at_once(header, None, &extensions, body);
+            return Ok(());
+        }
         let (waiting, result) = match replaced {
             Some((status, refusal)) => {
                 self.counters.replies_replaced += 1;
@@ -142,6 +162,16 @@ impl Connection {
         self.push_window.give_back(charge);
         self.note_message();
         self.pump();
+    }
+
+    /// Gives back memory that is kept for the next messages: less than 64 KiB, but more than an idle connection need have. For
+    /// owners of many connections, when there is nothing to do for this one. It is done without being asked when a PING
+    /// is due, since nothing was sent for an interval, and at the end.
+    pub fn shrink(&mut self) {
+        self.outbox.shrink();
+        self.events.shrink();
+        self.calls.shrink();
+        self.requests.shrink();
     }
 
     /// Closes: sends what has been accepted, then CLOSE, and waits a bounded time for the peer to do the same.
@@ -278,4 +308,9 @@ impl Connection {
             self.calls.keep_reply(partial);
         }
     }
+}
+
+/// The header of a message in one frame, but for its length and what else follows from what it brings.
+fn message_header(kind: Kind, lane: Lane, sequence: Sequence, code: u32) -> Header {
+    Header { length: 0, kind, flags: Flags::empty().with_lane(lane), sequence, code }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::calls::next_generation;
 use super::close::Closing;
 use super::lanes::{Lanes, Place};
-use super::waiting::{Piece, Rest, Waiting};
+use super::waiting::{Cut, Piece, Rest, Waiting};
 use super::{Connection, State, Timer, micros_since};
 use crate::error::Delivery;
 use crate::event::{CallId, Event, Outcome};
@@ -22,14 +22,16 @@ use crate::wire::{
 impl Connection {
     /// Commits what there is room for, and sees that timers and state agree with it.
     pub(super) fn pump(&mut self) {
-        self.finish_drain();
-        loop {
-            while self.outbox.pending() < self.config.commit_limit && self.commit_next() {}
-            if !self.pull() && !self.finish_drain() {
-                break;
+        if !self.has_all_committed() {
+            self.finish_drain();
+            loop {
+                while self.outbox.pending() < self.config.commit_limit && self.commit_next() {}
+                if !self.pull() && !self.finish_drain() {
+                    break;
+                }
             }
+            self.note_room();
         }
-        self.note_room();
         if self.unsent() == 0 {
             self.timers.clear(Timer::WriteStall);
             self.note_flushed();
@@ -38,19 +40,52 @@ impl Connection {
         }
     }
 
-    /// Commits a message if nothing waits and there is room, which is the usual case; else it waits.
+    /// Whether there is certainly nothing to commit, which is the usual case: messages are committed as they come.
+    fn has_all_committed(&self) -> bool {
+        matches!(self.state, State::Open)
+            && !self.outbox.is_waiting()
+            && self.pong.is_none()
+            && self.layer.is_none()
+            && self.blocked.outbox == 0
+            && !self.is_grant_due()
+    }
+
+    /// Whether a message of this length is committed at once: nothing waits, and there is room.
+    pub(super) fn commits_at_once(&self, length: usize) -> bool {
+        length <= self.limits.frame as usize
+            && !self.outbox.is_waiting()
+            && self.outbox.pending() < self.config.commit_limit
+            && !self.is_foreign()
+    }
+
+    /// Commits a message if nothing waits and there is room; else it waits.
     pub(super) fn send(&mut self, lane: Lane, message: Waiting) {
         // One whose time is over is found out by the queue.
         let due = matches!(message, Waiting::Request { id, .. } if self.calls.is_due(id, self.now));
-        let fits = message.length() <= self.limits.frame as usize;
-        if fits && !due && !self.outbox.is_waiting() && self.outbox.pending() < self.config.commit_limit {
-            self.commit_whole(lane, message);
+        if !due && self.commits_at_once(message.length()) {
+            self.commit_piece(lane, Piece::whole(message));
         } else {
             let request = if let Waiting::Request { id, .. } = message { Some(id) } else { None };
             let place = self.outbox.with_waiting(|lanes| lanes.push(lane, message));
             if let Some(id) = request {
                 self.calls.set_place(id, place);
             }
+        }
+        self.note_message();
+        self.pump();
+    }
+
+    /// Commits a message that need not wait.
+    pub(super) fn send_at_once(
+        &mut self,
+        header: Header,
+        deadline: Option<Instant>,
+        extensions: &Extensions,
+        body: Bytes,
+    ) {
+        self.commit_message(header, None, deadline, extensions, body, None);
+        if header.kind == Kind::Reply {
+            self.finish_reply(header.sequence);
         }
         self.note_message();
         self.pump();
@@ -156,11 +191,12 @@ impl Connection {
             }
             Waiting::Reply { id, .. } => {
                 let (status, extensions) = (StatusCode::CANCELLED, Extensions::none());
-                self.commit_whole(lane, Waiting::Reply { id, status, extensions, body: Bytes::new() });
+                let reply = Waiting::Reply { id, status, extensions, body: Bytes::new() };
+                self.commit_piece(lane, Piece::whole(reply));
             }
             Waiting::Rest(Rest { id, .. }) => {
                 let header = Header { sequence: id, flags: Flags::ORIGIN, ..empty_header(Kind::Cancel) };
-                self.outbox.commit_frame(header, |_| {}, Bytes::new());
+                self.outbox.commit_frame(header, |_| {}, Bytes::new(), None);
                 self.finish_reply(id);
             }
             Waiting::Push { .. } => {}
@@ -171,12 +207,8 @@ impl Connection {
     fn commit_cancel(&mut self, id: Sequence) {
         if self.calls.sent_all(id) {
             let header = Header { sequence: id, ..empty_header(Kind::Cancel) };
-            self.outbox.commit_frame(header, |_| {}, Bytes::new());
+            self.outbox.commit_frame(header, |_| {}, Bytes::new(), None);
         }
-    }
-
-    fn commit_whole(&mut self, lane: Lane, waiting: Waiting) {
-        self.commit_piece(lane, Piece::whole(waiting));
     }
 
     fn commit_piece(&mut self, lane: Lane, Piece { waiting, id, total, rest, cut }: Piece) {
@@ -198,7 +230,7 @@ impl Connection {
         if rest.is_some() && !is_rest {
             self.limits.next_cut = next_generation(self.limits.next_cut);
         }
-        let remaining = if is_rest { None } else { deadline.map(|at| self.remaining_millis(at)) };
+        let deadline = deadline.filter(|_| !is_rest);
         let (extensions, body) = match waiting {
             Waiting::Request { message, .. } | Waiting::Push { message } => {
                 (message.extensions, message.body)
@@ -206,23 +238,42 @@ impl Connection {
             Waiting::Reply { extensions, body, .. } => (extensions, body),
             Waiting::Rest(Rest { body, .. }) => (Extensions::none(), body),
         };
-        let total = (rest.is_some() && !is_rest).then(|| (total as u32).to_be_bytes());
+        let total = (rest.is_some() && !is_rest).then_some(total as u32);
+        let more = if rest.is_some() { Flags::MORE } else { Flags::empty() };
+        let header = Header { length: 0, kind, flags: more.with_lane(lane), sequence: id, code };
+        self.commit_message(header, total, deadline, &extensions, body, cut);
+        if kind == Kind::Reply && rest.is_none() {
+            self.finish_reply(id);
+        }
+    }
+
+    /// Commits the frame of a message, whose length and flags follow from what it brings.
+    fn commit_message(
+        &mut self,
+        header: Header,
+        total: Option<u32>,
+        deadline: Option<Instant>,
+        extensions: &Extensions,
+        body: Bytes,
+        cut: Option<Cut>,
+    ) {
+        let remaining = deadline.map(|at| self.remaining_millis(at));
+        let total = total.map(u32::to_be_bytes);
         let block = extensions.block_len(remaining.is_some());
-        let mut flags = Flags::empty().with_lane(lane);
-        for (flag, is_set) in
-            [(Flags::EXT, block > 0), (Flags::MORE, rest.is_some()), (Flags::ORIGIN, kind == Kind::Reply)]
-        {
+        let mut flags = header.flags;
+        for (flag, is_set) in [(Flags::EXT, block > 0), (Flags::ORIGIN, header.kind == Kind::Reply)] {
             flags = if is_set { flags.with(flag) } else { flags };
         }
         let length = (total.map_or(0, |total| total.len()) + block + body.len()) as u32;
         let prefix = |out: &mut alloc::vec::Vec<u8>| {
-            out.extend_from_slice(total.as_ref().map_or(&[], |total| &total[..]));
-            extensions.emit_block(remaining, out);
+            if let Some(total) = &total {
+                out.extend_from_slice(total);
+            }
+            if block > 0 {
+                extensions.emit_block(remaining, out);
+            }
         };
-        self.outbox.commit_piece(Header { length, kind, flags, sequence: id, code }, prefix, body, cut);
-        if kind == Kind::Reply && rest.is_none() {
-            self.finish_reply(id);
-        }
+        self.outbox.commit_frame(Header { length, flags, ..header }, prefix, body, cut);
     }
 
     /// The last frame of a REPLY is committed: its slot is free, and its charge is returned.
@@ -251,7 +302,7 @@ impl Connection {
 
     pub(super) fn commit_control(&mut self, kind: Kind, flags: Flags, code: u32, payload: &[u8]) {
         let header = Header { length: payload.len() as u32, flags, code, ..empty_header(kind) };
-        self.outbox.commit_frame(header, |out| out.extend_from_slice(payload), Bytes::new());
+        self.outbox.commit_frame(header, |out| out.extend_from_slice(payload), Bytes::new(), None);
     }
 
     fn remaining_millis(&self, at: Instant) -> u32 {

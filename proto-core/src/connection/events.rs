@@ -5,6 +5,9 @@ use core::mem;
 
 use crate::event::Event;
 
+/// For how many events room is kept while there are none.
+const KEPT: usize = 128;
+
 #[derive(Debug)]
 pub(super) struct Events {
     queue: VecDeque<Queued>,
@@ -32,6 +35,7 @@ impl Events {
     }
 
     /// Appends an event that holds this many bytes.
+    #[inline]
     pub(super) fn push(&mut self, event: Event, held: usize) {
         self.held += held;
         self.queue.push_back(Queued { event, held, reply: 0 });
@@ -39,6 +43,7 @@ impl Events {
 
     /// Appends the end of a call by a reply of this length. Its length is what counts against the limit: what it holds
     /// depends on how its bytes were cut.
+    #[inline]
     pub(super) fn push_reply(&mut self, event: Event, held: usize, length: u32) {
         self.held += held;
         self.replies += length as usize;
@@ -52,10 +57,12 @@ impl Events {
         }
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Event> {
         let Some(Queued { event, held, reply }) = self.queue.pop_front() else {
-            // The application has seen everything, so nothing need be held for it.
-            self.queue = VecDeque::new();
+            if self.queue.capacity() > KEPT {
+                self.queue = VecDeque::new();
+            }
             return None;
         };
         self.held -= held;
@@ -68,6 +75,13 @@ impl Events {
 
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Gives back what is kept for further events, if the application has seen all there were.
+    pub(super) fn shrink(&mut self) {
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
     }
 
     /// Makes room for a reply that begins to arrive in fragments.

@@ -30,9 +30,7 @@ impl Connection {
         match header.kind {
             Kind::Hello => self.receive_hello(payload.bytes()),
             Kind::Welcome => self.receive_welcome(payload.bytes()),
-            Kind::Request => self.receive_request(&header, at, payload),
-            Kind::Push => self.receive_push(&header, payload),
-            Kind::Reply => self.receive_reply(&header, payload),
+            Kind::Request | Kind::Push | Kind::Reply => self.receive_message(&header, at, payload),
             Kind::Ping if !self.may_ping() => Err(ProtocolError::TooManyPings),
             Kind::Ping => {
                 if let Ok(ping) = payload.bytes().try_into() {
@@ -63,6 +61,20 @@ impl Connection {
                 self.receive_drain(CloseCode(header.code), header.flags);
                 Ok(())
             }
+        }
+    }
+
+    /// A whole message that was admitted at `at`.
+    pub(super) fn receive_message(
+        &mut self,
+        header: &Header,
+        at: Instant,
+        payload: Payload<'_>,
+    ) -> Result<(), ProtocolError> {
+        match header.kind {
+            Kind::Request => self.receive_request(header, at, payload),
+            Kind::Push => self.receive_push(header, payload),
+            _ => self.receive_reply(header, payload),
         }
     }
 
@@ -217,16 +229,22 @@ fn take_message(
     header: &Header,
     payload: Payload<'_>,
 ) -> Result<(Message, Option<u32>, usize), ProtocolError> {
-    let block = if header.flags.contains(Flags::EXT) {
-        ExtensionBlock::parse(header.kind, payload.bytes())?
-    } else {
-        ExtensionBlock::default()
-    };
-    let (body_at, deadline_millis) = (block.body_at, block.deadline_millis);
-    // Beside a name, the code is not looked at (LW-4.8).
-    let number = if block.fields.route.is_some() { 0 } else { header.code };
-    // The fields of a block that was read are always fit to be written.
-    let extensions = Extensions::new(&block.fields).unwrap_or_default();
+    let (mut number, mut extensions, mut deadline_millis, mut body_at) =
+        (header.code, Extensions::none(), None, 0);
+    if header.flags.contains(Flags::EXT) {
+        if let Some((millis, at)) = ExtensionBlock::deadline_only(header.kind, payload.bytes()) {
+            (deadline_millis, body_at) = (Some(millis), at);
+        } else {
+            let block = ExtensionBlock::parse(header.kind, payload.bytes())?;
+            (deadline_millis, body_at) = (block.deadline_millis, block.body_at);
+            // Beside a name, the code is not looked at (LW-4.8).
+            if block.fields.route.is_some() {
+                number = 0;
+            }
+            // The fields of a block that was read are always fit to be written.
+            extensions = Extensions::new(&block.fields).unwrap_or_default();
+        }
+    }
     let (body, held) = payload.into_body(body_at);
     let held = held + extensions.held_bytes();
     let lane = header.flags.lane().unwrap_or_default();

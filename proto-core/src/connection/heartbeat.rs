@@ -83,11 +83,12 @@ pub(super) struct Heartbeat {
     hear_every: Duration,
     /// How much longer to wait than that.
     grace: Duration,
+    /// How long this side, and the peer, may be silent.
+    ping_after: Duration,
+    silent_for: Duration,
     /// When something was last sent, and received.
     sent: Instant,
     heard: Instant,
-    /// How much of the interval to let pass before the next PING, in 1/1024.
-    patience: u16,
     rng: Rng,
 }
 
@@ -108,14 +109,16 @@ impl Heartbeat {
     pub(super) fn new(own: Announced, peer: Announced, grace: Duration, seed: u64, now: Instant) -> Self {
         let millis = |wish: u32, minimum: u32| Duration::from_millis(wish.max(minimum).into());
         let mut rng = Rng::new(seed);
-        let patience = rng.below(1024) as u16;
+        let send_every = millis(peer.wish_millis, own.minimum_millis);
+        let hear_every = millis(own.wish_millis, peer.minimum_millis);
         Self {
-            send_every: millis(peer.wish_millis, own.minimum_millis),
-            hear_every: millis(own.wish_millis, peer.minimum_millis),
+            send_every,
+            hear_every,
             grace,
+            ping_after: part_of(send_every, rng.below(1024) as u16),
+            silent_for: hear_every + grace,
             sent: now,
             heard: now,
-            patience,
             rng,
         }
     }
@@ -157,7 +160,7 @@ impl Heartbeat {
         }
         if now >= self.ping_at() {
             // The promise is kept early rather than late: the next PING comes after 0.9 to 1.0 of the interval.
-            self.patience = 1024 - self.rng.below(103) as u16;
+            self.ping_after = part_of(self.send_every, 1024 - self.rng.below(103) as u16);
             self.sent = now;
             return Due::Ping;
         }
@@ -165,12 +168,17 @@ impl Heartbeat {
     }
 
     fn ping_at(&self) -> Instant {
-        self.sent + self.send_every * u32::from(self.patience) / 1024
+        self.sent + self.ping_after
     }
 
     fn silence_at(&self) -> Instant {
-        self.heard + self.hear_every + self.grace
+        self.heard + self.silent_for
     }
+}
+
+/// So many 1024ths of an interval.
+fn part_of(interval: Duration, parts: u16) -> Duration {
+    interval * u32::from(parts) / 1024
 }
 
 /// Round-trip times, from PINGs and their PONGs.

@@ -73,7 +73,10 @@ impl Connection {
                 Due::Nothing => return,
                 // What waits to be written is a sign of life as good as a PING.
                 Due::Ping if self.unsent() > 0 => {}
-                Due::Ping => self.send_ping(),
+                Due::Ping => {
+                    self.shrink();
+                    self.send_ping();
+                }
                 // Nobody is there to be told.
                 Due::Silence => return self.finish(CloseReason::TimedOut(Limit::Silence)),
             }

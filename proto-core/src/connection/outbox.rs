@@ -18,6 +18,8 @@ use crate::wire::{HEADER_LEN, Header, Lane};
 
 /// Bodies up to this size are copied behind their header; a longer one is lent as a chunk of its own.
 const COPY_LIMIT: usize = 4096;
+/// For how many segments room is kept while there are none.
+const SEGMENTS_KEPT: usize = 8;
 /// Where a run of small frames ends and the next begins, so that the part already written is freed in time.
 const RUN_LIMIT: usize = 16 << 10;
 
@@ -25,8 +27,10 @@ const RUN_LIMIT: usize = 16 << 10;
 pub(super) struct Outbox {
     /// Nothing is held while nothing waits.
     waiting: Option<Box<Lanes>>,
-    /// Committed bytes. The first `written` of the first segment have been written already.
+    /// Committed bytes: segments, and behind them the run that small frames are appended to. The first `written` of the
+    /// first have been written already. The memory of the run is kept when it has been written.
     segments: VecDeque<Segment>,
+    run: Vec<u8>,
     written: usize,
     /// The end of what is committed, of what may have left, and of what has left.
     committed: u64,
@@ -44,7 +48,15 @@ enum Segment {
 
 impl Outbox {
     pub(super) const fn new() -> Self {
-        Self { waiting: None, segments: VecDeque::new(), written: 0, committed: 0, handed: 0, advanced: 0 }
+        Self {
+            waiting: None,
+            segments: VecDeque::new(),
+            run: Vec::new(),
+            written: 0,
+            committed: 0,
+            handed: 0,
+            advanced: 0,
+        }
     }
 
     // What waits.
@@ -109,13 +121,9 @@ impl Outbox {
         self.committed += bytes.len() as u64;
     }
 
-    /// Commits one frame: its header, what `prefix` appends, and the body. The header's length must be that of both.
-    pub(super) fn commit_frame(&mut self, header: Header, prefix: impl FnOnce(&mut Vec<u8>), body: Bytes) {
-        self.commit_piece(header, prefix, body, None);
-    }
-
-    /// [`commit_frame`](Self::commit_frame), of which the body may be a piece of one.
-    pub(super) fn commit_piece(
+    /// Commits one frame: its header, what `prefix` appends, and the body, which may be a piece of one. The header's length
+    /// must be that of both.
+    pub(super) fn commit_frame(
         &mut self,
         header: Header,
         prefix: impl FnOnce(&mut Vec<u8>),
@@ -139,22 +147,24 @@ impl Outbox {
         cut: Option<Cut>,
     ) {
         let length = front + body.len();
-        let copied = body.len() <= COPY_LIMIT;
-        let run = self.run(if copied { length } else { front });
-        write(run);
-        if copied {
+        self.committed += length as u64;
+        if body.len() <= COPY_LIMIT {
+            let run = self.run(length);
+            write(run);
             run.extend_from_slice(&body);
         } else {
+            write(self.run(front));
+            self.end_run();
             self.segments.push_back(Segment::Body(body, cut));
         }
-        self.committed += length as u64;
     }
 
     /// The committed bytes, in order.
     pub(super) fn chunks(&self) -> Chunks<'_> {
         let mut rest = self.segments.iter();
-        let first = rest.next().map_or(&[][..], |first| &first.bytes()[self.written..]);
-        Chunks { first, rest: Some(rest) }
+        let first = rest.next().map_or(&self.run[..], Segment::bytes);
+        let last = if self.segments.is_empty() { &[] } else { &self.run[..] };
+        Chunks { first: &first[self.written..], rest: Some(rest), last }
     }
 
     /// The transport holds the next `n` bytes, and may have sent them.
@@ -176,8 +186,24 @@ impl Outbox {
             self.written -= length;
             self.segments.pop_front();
         }
-        // Nothing is left, so nothing is held: an idle connection has no write buffer.
-        self.segments = VecDeque::new();
+        if self.segments.capacity() > SEGMENTS_KEPT {
+            self.segments = VecDeque::new();
+        }
+        if self.written == self.run.len() {
+            self.written = 0;
+            self.run.clear();
+            if self.run.capacity() > RUN_LIMIT {
+                self.run = Vec::new();
+            }
+        }
+    }
+
+    /// Gives back what is kept for further bytes, if there are none: an idle connection has no write buffer.
+    pub(super) fn shrink(&mut self) {
+        if self.pending() == 0 {
+            self.segments = VecDeque::new();
+            self.run = Vec::new();
+        }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -196,21 +222,23 @@ impl Outbox {
         let segments: usize = self.segments.iter().map(&mut held).sum();
         self.waiting().map_or(0, Lanes::held_bytes)
             + self.segments.capacity() * size_of::<Segment>()
+            + self.run.capacity()
             + segments
     }
 
     /// The run that the next `length` bytes are appended to.
     fn run(&mut self, length: usize) -> &mut Vec<u8> {
-        let fits = match self.segments.back() {
-            Some(Segment::Frames(run)) => run.len() < RUN_LIMIT,
-            Some(Segment::Body(..)) | None => false,
-        };
-        if !fits {
-            self.segments.push_back(Segment::Frames(Vec::with_capacity(length)));
+        if self.run.len() >= RUN_LIMIT {
+            self.end_run();
         }
-        match self.segments.back_mut() {
-            Some(Segment::Frames(run)) => run,
-            Some(Segment::Body(..)) | None => unreachable!("a run was pushed if there was none"),
+        self.run.reserve(length);
+        &mut self.run
+    }
+
+    /// What comes next does not belong to the run.
+    fn end_run(&mut self) {
+        if !self.run.is_empty() {
+            self.segments.push_back(Segment::Frames(core::mem::take(&mut self.run)));
         }
     }
 }
@@ -231,12 +259,13 @@ impl Segment {
 pub struct Chunks<'a> {
     first: &'a [u8],
     rest: Option<alloc::collections::vec_deque::Iter<'a, Segment>>,
+    last: &'a [u8],
 }
 
 impl<'a> Chunks<'a> {
     /// One chunk.
     pub(super) const fn of(chunk: &'a [u8]) -> Self {
-        Self { first: chunk, rest: None }
+        Self { first: chunk, rest: None, last: &[] }
     }
 }
 
@@ -248,7 +277,11 @@ impl<'a> Iterator for Chunks<'a> {
         if !chunk.is_empty() {
             return Some(chunk);
         }
-        self.rest.as_mut()?.next().map(Segment::bytes)
+        if let Some(segment) = self.rest.as_mut().and_then(Iterator::next) {
+            return Some(segment.bytes());
+        }
+        let last = core::mem::take(&mut self.last);
+        (!last.is_empty()).then_some(last)
     }
 }
 
@@ -273,7 +306,7 @@ mod tests {
         let mut outbox = Outbox::new();
         let large = Bytes::from(vec![7; COPY_LIMIT + 1]);
         for body in [Bytes::from_static(b"one"), Bytes::from_static(b"two"), large.clone()] {
-            outbox.commit_frame(push_header(body.len()), |_| {}, body);
+            outbox.commit_frame(push_header(body.len()), |_| {}, body, None);
         }
         let chunks: Vec<&[u8]> = outbox.chunks().collect();
         assert_eq!(chunks.len(), 2);
@@ -286,9 +319,9 @@ mod tests {
         let mut outbox = Outbox::new();
         let body = Bytes::from_static(&[0; 100]);
         let mut most = 0;
-        outbox.commit_frame(push_header(100), |_| {}, body.clone());
+        outbox.commit_frame(push_header(100), |_| {}, body.clone(), None);
         for _ in 0..10_000 {
-            outbox.commit_frame(push_header(100), |_| {}, body.clone());
+            outbox.commit_frame(push_header(100), |_| {}, body.clone(), None);
             outbox.advance(116);
             most = most.max(outbox.held_bytes());
         }
@@ -309,7 +342,7 @@ mod tests {
                 let body = Bytes::from(vec![index as u8; length]);
                 expected.extend_from_slice(&push_header(length).to_bytes());
                 expected.extend_from_slice(&body);
-                outbox.commit_frame(push_header(length), |_| {}, body);
+                outbox.commit_frame(push_header(length), |_| {}, body, None);
                 let n = steps.next().unwrap_or(1);
                 let lent: Vec<u8> = outbox.chunks().flatten().copied().take(n).collect();
                 written.extend_from_slice(&lent);
@@ -323,6 +356,8 @@ mod tests {
                 outbox.advance(lent.len());
             }
             prop_assert_eq!(written, expected);
+            prop_assert!(outbox.held_bytes() <= RUN_LIMIT + SEGMENTS_KEPT * size_of::<Segment>());
+            outbox.shrink();
             prop_assert_eq!(outbox.held_bytes(), 0);
         }
     }

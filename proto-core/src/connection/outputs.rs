@@ -8,6 +8,7 @@ use super::{Chunks, Connection, Counters, Deadline, PendingPong, RoundTrip, Stat
 use crate::config::SharedConfig;
 use crate::error::CloseReason;
 use crate::event::Event;
+use crate::time::Instant;
 use crate::wire::StatusCode;
 
 /// None of them waits, and asking twice gives the same answer.
@@ -33,7 +34,13 @@ impl Connection {
     #[must_use = "an event that is not looked at is lost"]
     pub fn poll_event(&mut self) -> Option<Event> {
         loop {
-            match self.events.pop()? {
+            let Some(event) = self.events.pop() else {
+                if self.is_closed() {
+                    self.shrink();
+                }
+                return None;
+            };
+            match event {
                 Event::Request { id, deadline: Some(at), .. } if at <= self.now => {
                     self.expire(self.now, id);
                 }
@@ -55,9 +62,15 @@ impl Connection {
     ///
     /// It may change with every call of a `&mut self` method. Reading it is cheap.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        let call = self.calls.next_deadline().map(|at| Deadline { at, timer: Timer::Call });
-        let heartbeat = self.next_heartbeat().map(|at| Deadline { at, timer: Timer::Heartbeat });
-        self.timers.next().into_iter().chain(call).chain(heartbeat).min_by_key(|deadline| deadline.at)
+        let (fixed, call) = (self.timers.earliest(), self.calls.next_deadline().unwrap_or(Instant::MAX));
+        let heartbeat = self.next_heartbeat().unwrap_or(Instant::MAX);
+        let at = fixed.min(call).min(heartbeat);
+        match at {
+            Instant::MAX => None,
+            _ if at == fixed => self.timers.next(),
+            _ if at == call => Some(Deadline { at, timer: Timer::Call }),
+            _ => Some(Deadline { at, timer: Timer::Heartbeat }),
+        }
     }
 
     /// Whether to go on reading: until the stream or the connection has ended.

@@ -15,9 +15,12 @@ use super::partial::Partial;
 use crate::error::ProtocolError;
 use crate::wire::{Lane, Sequence, charge};
 
+/// How many slots are kept while no request is open.
+const KEPT: usize = 128;
+
 #[derive(Debug)]
 pub(super) struct Requests {
-    /// Nothing is held while no request is open.
+    /// Kept for the next request while none is open, unless it is large.
     table: Option<Box<Table>>,
 }
 
@@ -105,11 +108,11 @@ impl Requests {
 
     /// The application is about to take it. Gives `false` if it is not to be run, since its caller no longer waits.
     pub(super) fn run(&mut self, id: Sequence) -> bool {
-        let cancelled = self.is_cancelled(id);
-        if !cancelled {
-            self.advance(id, Stage::Queued, Stage::Running);
+        let Some(slot) = self.slot(id) else { return true };
+        if slot.stage == Stage::Queued && !slot.cancelled {
+            slot.stage = Stage::Running;
         }
-        !cancelled
+        !slot.cancelled
     }
 
     /// Its caller no longer waits. Gives how far it has come; `Free` if it is not in flight.
@@ -138,14 +141,21 @@ impl Requests {
     /// The final REPLY is committed: the slot is free. Gives what the request was charged.
     pub(super) fn finish(&mut self, id: Sequence) -> u64 {
         let Some(slot) = self.slot(id) else { return 0 };
-        let charged = charge(core::mem::take(slot).length as usize);
+        let charged = charge(slot.length as usize);
+        slot.stage = Stage::Free;
+        slot.partial = None;
         if let Some(table) = &mut self.table {
             table.open -= 1;
-        }
-        if self.open() == 0 {
-            self.table = None;
+            if table.open == 0 && table.slots.len() > KEPT {
+                self.table = None;
+            }
         }
         charged
+    }
+
+    /// Gives back what is kept for further requests, if none is open.
+    pub(super) fn shrink(&mut self) {
+        self.table.take_if(|table| table.open == 0);
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -111,6 +111,12 @@ impl Bench {
         bench
     }
 
+    /// What the connection holds once it has given back what it keeps for later.
+    fn rested(&mut self) -> usize {
+        self.connection.shrink();
+        self.connection.held_bytes()
+    }
+
     /// The peer's bytes, in one piece.
     fn feed(&mut self, bytes: &[u8]) {
         self.connection.handle_input(self.now, &mut bytes.to_vec());

@@ -61,17 +61,17 @@ impl Default for Timers {
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, now: Instant, after: Duration) {
-        *self.place(timer) = now + after;
+        self.0[place(timer)] = now + after;
     }
 
     /// Sets a timer unless it is due before that anyway.
     pub(super) fn set_earlier(&mut self, timer: Timer, at: Instant) {
-        let place = self.place(timer);
+        let place = &mut self.0[place(timer)];
         *place = at.min(*place);
     }
 
-    pub(super) fn clear(&mut self, timer: Timer) {
-        *self.place(timer) = UNSET;
+    pub(super) const fn clear(&mut self, timer: Timer) {
+        self.0[place(timer)] = UNSET;
     }
 
     pub(super) fn clear_all(&mut self) {
@@ -79,13 +79,19 @@ impl Timers {
     }
 
     pub(super) fn is_set(&self, timer: Timer) -> bool {
-        FIXED.iter().zip(&self.0).any(|(&fixed, &at)| fixed == timer && at != UNSET)
+        self.0[place(timer)] != UNSET
+    }
+
+    /// When the earliest is due that is set; [`Instant::MAX`] if none is.
+    pub(super) fn earliest(&self) -> Instant {
+        self.0.iter().fold(UNSET, |earliest, &at| earliest.min(at))
     }
 
     /// The earliest one that is set.
     pub(super) fn next(&self) -> Option<Deadline> {
-        let (&timer, &at) = FIXED.iter().zip(&self.0).min_by_key(|(_, at)| **at)?;
-        (at != UNSET).then_some(Deadline { at, timer })
+        let at = self.earliest();
+        let place = self.0.iter().position(|&other| other == at)?;
+        (at != UNSET).then_some(Deadline { at, timer: FIXED[place] })
     }
 
     /// Takes one that is not later than `now`.
@@ -94,16 +100,30 @@ impl Timers {
         self.clear(due.timer);
         Some(due.timer)
     }
+}
 
-    fn place(&mut self, timer: Timer) -> &mut Instant {
-        let at = FIXED.iter().position(|&fixed| fixed == timer);
-        &mut self.0[at.unwrap_or_else(|| unreachable!("{timer:?} is kept elsewhere"))]
+/// Where a timer stands among the fixed ones.
+const fn place(timer: Timer) -> usize {
+    match timer {
+        Timer::Age => 0,
+        Timer::Closing => 1,
+        Timer::Drain => 2,
+        Timer::Handshake => 3,
+        Timer::Idle => 4,
+        Timer::Progress => 5,
+        Timer::WriteStall => 6,
+        Timer::Call | Timer::Heartbeat => panic!("this timer is kept elsewhere"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_fixed_timer_has_its_place() {
+        assert!(FIXED.iter().enumerate().all(|(at, &timer)| place(timer) == at));
+    }
 
     #[test]
     fn the_earliest_timer_comes_first_and_only_when_it_is_due() {

@@ -293,6 +293,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 && self.wakes_by(state.next_deadline());
             if idle {
                 retired = state.driver.replace(cx.waker().clone());
+                state.connection.shrink();
             }
             idle
         };

@@ -117,7 +117,9 @@ impl CloseInfo {
 
 /// Whole milliseconds, rounded up; more than fits is as much as fits (49 days).
 pub(crate) fn millis_rounded_up(duration: Duration) -> u32 {
-    u32::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
+    let whole = duration.as_secs().saturating_mul(1000);
+    let part = duration.subsec_nanos().div_ceil(1_000_000);
+    u32::try_from(whole.saturating_add(part.into())).unwrap_or(u32::MAX)
 }
 
 fn text(value: &[u8]) -> Option<Box<str>> {

@@ -13,6 +13,9 @@ const MAX_TOKEN: usize = 64;
 const MAX_METADATA: usize = 60 << 10;
 /// What DEADLINE takes: it is added when the frame takes its place in the byte stream.
 const DEADLINE_LEN: usize = 8;
+/// The length of a block with nothing but DEADLINE.
+const DEADLINE_ONLY: u8 = DEADLINE_LEN as u8;
+const DEADLINE: u8 = tag::DEADLINE as u8;
 /// Every block that keeps to the limits above fits its length field.
 const _: () = assert!(MAX_ROUTE + MAX_METADATA + 2 * MAX_TOKEN + DEADLINE_LEN + 64 <= u16::MAX as usize);
 
@@ -44,6 +47,16 @@ impl<'a> ExtensionBlock<'a> {
     /// [`ProtocolError::BadExtension`] if a rule of LW-9.1 is broken.
     pub fn parse(kind: Kind, payload: &'a [u8]) -> Result<Self, ProtocolError> {
         Self::try_parse(kind, payload).ok_or(ProtocolError::BadExtension)
+    }
+
+    /// The milliseconds of a block that says nothing else, as those of most requests do, and where the body starts.
+    pub(crate) const fn deadline_only(kind: Kind, payload: &[u8]) -> Option<(u32, usize)> {
+        match (kind, payload) {
+            (Kind::Request, &[0, DEADLINE_ONLY, 0, DEADLINE, 0, 4, a, b, c, d, ..]) => {
+                Some((u32::from_be_bytes([a, b, c, d]), 2 + DEADLINE_LEN))
+            }
+            _ => None,
+        }
     }
 
     fn try_parse(kind: Kind, payload: &'a [u8]) -> Option<Self> {
@@ -150,6 +163,9 @@ impl Extensions {
     /// The fields.
     pub fn fields(&self) -> ExtensionFields<'_> {
         let mut fields = ExtensionFields::default();
+        if self.is_empty() {
+            return fields;
+        }
         // Every error below is impossible: the bytes were written by `new` from checked fields.
         for (tag, value) in Fields::new(self.encoded(), &tag::KNOWN).flatten() {
             match tag {
@@ -168,9 +184,11 @@ impl Extensions {
 
     /// Whether a message of this kind may carry these fields (LW-9.1).
     pub(crate) fn suit(&self, kind: Kind) -> bool {
+        if self.is_empty() || kind == Kind::Request {
+            return true;
+        }
         let ExtensionFields { route, idempotency_key, .. } = self.fields();
         match kind {
-            Kind::Request => true,
             Kind::Push => idempotency_key.is_none(),
             _ => route.is_none() && idempotency_key.is_none(),
         }
@@ -198,9 +216,13 @@ impl Extensions {
         if length == 0 {
             return;
         }
-        out.extend_from_slice(&((length - 2) as u16).to_be_bytes());
-        if let Some(millis) = deadline_millis {
-            put_field(out, tag::DEADLINE, &millis.to_be_bytes());
+        let [high, low] = ((length - 2) as u16).to_be_bytes();
+        match deadline_millis.map(u32::to_be_bytes) {
+            // In one piece, since nearly every request begins so.
+            Some([a, b, c, d]) => {
+                out.extend_from_slice(&[high, low, 0, DEADLINE, 0, 4, a, b, c, d]);
+            }
+            None => out.extend_from_slice(&[high, low]),
         }
         out.extend_from_slice(self.encoded());
     }

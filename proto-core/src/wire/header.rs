@@ -85,7 +85,7 @@ impl Header {
             }
             return Err(ProtocolError::UnknownKind(view.kind()));
         };
-        let rules = kind.rules();
+        let rules = &RULES[kind as usize];
         if !rules.allows(flags) {
             return Err(ProtocolError::BadFlags { kind, flags: flags.bits() });
         }
@@ -112,27 +112,13 @@ impl Header {
 
     /// The header's bytes. The inverse of [`parse`](Self::parse) for every header that follows the rules.
     pub const fn to_bytes(self) -> [u8; HEADER_LEN] {
-        let l = self.length.to_be_bytes();
-        let s = self.sequence.to_u64().to_be_bytes();
-        let c = self.code.to_be_bytes();
-        [
-            l[0],
-            l[1],
-            l[2],
-            l[3],
-            self.kind as u8,
-            self.flags.0,
-            s[2],
-            s[3],
-            s[4],
-            s[5],
-            s[6],
-            s[7],
-            c[0],
-            c[1],
-            c[2],
-            c[3],
-        ]
+        let sequence = self.sequence.to_u64();
+        let high = (self.length as u64) << 32
+            | (self.kind as u64) << 24
+            | (self.flags.0 as u64) << 16
+            | sequence >> 32;
+        let low = sequence << 32 | self.code as u64;
+        ((high as u128) << 64 | low as u128).to_be_bytes()
     }
 }
 
@@ -219,7 +205,21 @@ impl Kind {
     }
 }
 
+/// The table of kinds, by their numbers. There is no kind 0.
+static RULES: [Rules; 12] = {
+    const NONE: Rules =
+        Rules { allowed: 0, required: 0, sequence: SequenceRule::Connection, code: false, length: None };
+    let mut table = [NONE; 12];
+    let mut number = 1;
+    while number < table.len() {
+        table[number] = Kind::ALL[number - 1].rules();
+        number += 1;
+    }
+    table
+};
+
 /// One row of the table of kinds.
+#[derive(Clone, Copy)]
 struct Rules {
     allowed: u8,
     required: u8,
@@ -235,6 +235,7 @@ impl Rules {
     }
 }
 
+#[derive(Clone, Copy)]
 enum SequenceRule {
     Connection,
     Call,

@@ -166,7 +166,7 @@ fn a_call_may_be_given_up_while_its_reply_arrives() {
         }
         assert_eq!((bench.events().len(), bench.connection.calls_in_flight()), (0, 0));
         assert_eq!(bench.connection.counters().replies_late, 1);
-        assert_eq!(bench.connection.held_bytes(), super::IDLE);
+        assert_eq!(bench.rested(), super::IDLE);
     }
 }
 
@@ -310,8 +310,8 @@ proptest! {
         prop_assert_eq!(ended + given_up, made);
         prop_assert_eq!((pair.dialer.connection.calls_in_flight(), pair.acceptor.connection.requests_in_flight()), (0, 0));
         prop_assert_eq!(pair.acceptor.connection.request_window.outstanding(), 0);
-        for bench in [&pair.dialer, &pair.acceptor] {
-            prop_assert_eq!(bench.connection.held_bytes(), super::IDLE);
+        for bench in [&mut pair.dialer, &mut pair.acceptor] {
+            prop_assert_eq!(bench.rested(), super::IDLE);
         }
     }
 }

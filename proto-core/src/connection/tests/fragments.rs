@@ -217,7 +217,7 @@ fn a_push_slot_is_free_with_the_last_fragment() {
             let Event::Push { token, .. } = event else { panic!("{event:?}") };
             bench.connection.release(bench.now, token);
         }
-        assert_eq!(bench.connection.held_bytes(), IDLE, "nothing is kept for a push that is complete");
+        assert_eq!(bench.rested(), IDLE, "nothing is kept for a push that is complete");
     }
 }
 
