@@ -38,9 +38,10 @@ impl Io for Stream {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
+        most: usize,
         sink: &mut dyn FnMut(&mut [u8]),
     ) -> Poll<io::Result<usize>> {
-        adapter_kit::with_read_buffer(|buffer| {
+        adapter_kit::with_read_buffer(most, |buffer| {
             let read = Pin::new(&mut self.0).poll_read(cx, buffer);
             if let Poll::Ready(Ok(n)) = read
                 && n > 0
@@ -49,6 +50,14 @@ impl Io for Stream {
             }
             read
         })
+    }
+
+    fn read_now(
+        &mut self,
+        most: usize,
+        sink: &mut dyn FnMut(&mut [u8]),
+    ) -> Option<Poll<io::Result<usize>>> {
+        Some(adapter_kit::read_now(&descriptor::of(&self.0), most, sink))
     }
 
     fn poll_read_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Option<Poll<io::Result<usize>>> {

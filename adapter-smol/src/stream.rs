@@ -44,10 +44,11 @@ impl Io for Stream {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
+        most: usize,
         sink: &mut dyn FnMut(&mut [u8]),
     ) -> Poll<io::Result<usize>> {
         self.read(cx, |mut stream| {
-            adapter_kit::with_read_buffer(|buffer| {
+            adapter_kit::with_read_buffer(most, |buffer| {
                 let n = stream.read(buffer)?;
                 if n > 0 {
                     sink(&mut buffer[..n]);
@@ -55,6 +56,14 @@ impl Io for Stream {
                 Ok(n)
             })
         })
+    }
+
+    fn read_now(
+        &mut self,
+        most: usize,
+        sink: &mut dyn FnMut(&mut [u8]),
+    ) -> Option<Poll<io::Result<usize>>> {
+        Some(adapter_kit::read_now(self.0.get_ref(), most, sink))
     }
 
     fn poll_read_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Option<Poll<io::Result<usize>>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proto_core::Instant;
 use proto_core::peer::Io;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A TCP connection.
@@ -30,33 +30,33 @@ impl Io for Stream {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
+        most: usize,
         sink: &mut dyn FnMut(&mut [u8]),
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.poll_read_ready(cx))?;
-            let read: io::Result<usize> = adapter_kit::with_read_buffer(|buffer| {
-                let n = self.0.try_read(buffer)?;
-                if n > 0 {
-                    sink(&mut buffer[..n]);
-                }
-                Ok(n)
-            });
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
+        adapter_kit::with_read_buffer(most, |buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            // After a read that does not fill the buffer, tokio knows that there is nothing more.
+            ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
+            let read = buffer.filled_mut();
+            if !read.is_empty() {
+                sink(read);
             }
-        }
+            Poll::Ready(Ok(read.len()))
+        })
+    }
+
+    fn read_now(
+        &mut self,
+        most: usize,
+        sink: &mut dyn FnMut(&mut [u8]),
+    ) -> Option<Poll<io::Result<usize>>> {
+        Some(adapter_kit::read_now(&self.0, most, sink))
     }
 
     fn poll_read_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Option<Poll<io::Result<usize>>> {
-        let mut read = || loop {
-            ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read(into) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        };
-        Some(read())
+        let mut into = ReadBuf::new(into);
+        let read = Pin::new(&mut self.0).poll_read(cx, &mut into);
+        Some(read.map_ok(|()| into.filled().len()))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

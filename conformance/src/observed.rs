@@ -171,11 +171,21 @@ impl<S: Io> Io for ObservedStream<S> {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
+        most: usize,
         sink: &mut dyn FnMut(&mut [u8]),
     ) -> Poll<io::Result<usize>> {
         self.part.0.0.reads.fetch_add(1, Ordering::Relaxed);
-        let result = self.inner.poll_read(cx, sink);
+        let result = self.inner.poll_read(cx, most, sink);
         self.moved(result)
+    }
+
+    fn read_now(
+        &mut self,
+        most: usize,
+        sink: &mut dyn FnMut(&mut [u8]),
+    ) -> Option<Poll<io::Result<usize>>> {
+        let result = self.inner.read_now(most, sink)?;
+        Some(self.moved(result))
     }
 
     fn poll_read_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Option<Poll<io::Result<usize>>> {

@@ -99,8 +99,13 @@ impl PolledStream {
 }
 
 impl Io for PolledStream {
-    fn poll_read(&mut self, _: &mut Context<'_>, sink: &mut dyn FnMut(&mut [u8])) -> Poll<io::Result<usize>> {
-        let mut buffer = vec![0; READ];
+    fn poll_read(
+        &mut self,
+        _: &mut Context<'_>,
+        most: usize,
+        sink: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = vec![0; READ.min(most)];
         attempt(self.0.read(&mut buffer)).map_ok(|read| {
             if read > 0 {
                 sink(&mut buffer[..read]);

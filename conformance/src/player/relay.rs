@@ -132,7 +132,7 @@ impl<R: Runtime> Line<R> {
         let read = match source.poll_read_into(cx, &mut bytes) {
             Some(read) => read.map_ok(|read| bytes.truncate(read)),
             None => {
-                source.poll_read(cx, &mut |read| bytes = read.to_vec()).map_ok(|read| bytes.truncate(read))
+                source.poll_read(cx, usize::MAX, &mut |read| bytes = read.to_vec()).map_ok(|read| bytes.truncate(read))
             }
         };
         match read {
@@ -233,7 +233,7 @@ pub(crate) async fn stranger<R: Runtime>(runtime: R, acceptor: SocketAddr, bytes
                 written => rest = &rest[written..],
             }
         }
-        while poll_fn(|cx| stream.poll_read(cx, &mut |_: &mut [u8]| {})).await? > 0 {}
+        while poll_fn(|cx| stream.poll_read(cx, usize::MAX, &mut |_: &mut [u8]| {})).await? > 0 {}
         io::Result::Ok(())
     };
     // It is told what it is told.

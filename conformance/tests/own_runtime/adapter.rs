@@ -168,10 +168,11 @@ impl Io for Stream {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
+        most: usize,
         sink: &mut dyn FnMut(&mut [u8]),
     ) -> Poll<io::Result<usize>> {
         self.0.attempt(cx, false, |mut stream| {
-            adapter_kit::with_read_buffer(|buffer| {
+            adapter_kit::with_read_buffer(most, |buffer| {
                 let read = stream.read(buffer)?;
                 if read > 0 {
                     sink(&mut buffer[..read]);

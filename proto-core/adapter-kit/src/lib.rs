@@ -5,8 +5,9 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
+use std::task::Poll;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -62,16 +63,40 @@ pub fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Lends this thread's read buffer. All connections of a thread share it, so that idle ones hold none.
+/// Reads once, at most `most` bytes, from a socket that does not block, without a runtime's knowledge.
+///
+/// # Errors
+/// The socket's; that there is nothing to read is none.
+pub fn read_now<'s>(
+    stream: impl Into<SockRef<'s>>,
+    most: usize,
+    sink: &mut dyn FnMut(&mut [u8]),
+) -> Poll<io::Result<usize>> {
+    let socket = stream.into();
+    let read: io::Result<usize> = with_read_buffer(most, |buffer| {
+        let n = (&*socket).read(buffer)?;
+        if n > 0 {
+            sink(&mut buffer[..n]);
+        }
+        Ok(n)
+    });
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        read => Poll::Ready(read),
+    }
+}
+
+/// Lends this thread's read buffer, or the first `most` bytes of it. All connections of a thread share it, so that idle ones
+/// hold none.
 ///
 /// It is not lent twice at a time: if `read` asks again, it gets another buffer, which is dropped afterwards.
-pub fn with_read_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+pub fn with_read_buffer<T>(most: usize, read: impl FnOnce(&mut [u8]) -> T) -> T {
     thread_local!(static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
     let mut buffer = BUFFER.take();
     if buffer.is_empty() {
         buffer = vec![0; READ_BUFFER];
     }
-    let result = read(&mut buffer);
+    let result = read(&mut buffer[..most.min(READ_BUFFER)]);
     BUFFER.set(buffer);
     result
 }
@@ -103,10 +128,10 @@ mod tests {
 
     #[test]
     fn a_buffer_can_be_asked_for_while_it_is_lent() {
-        let inner = with_read_buffer(|outer| {
+        let inner = with_read_buffer(usize::MAX, |outer| {
             outer[0] = 1;
-            with_read_buffer(|inner| (inner.len(), inner[0]))
+            with_read_buffer(7, |inner| (outer.len(), inner.len(), inner[0]))
         });
-        assert_eq!(inner, (READ_BUFFER, 0));
+        assert_eq!(inner, (READ_BUFFER, 7, 0));
     }
 }

@@ -16,7 +16,7 @@
 /// # pub struct Mine;
 /// # pub struct Part;
 /// # impl Io for Part {
-/// #     fn poll_read(&mut self, _: &mut Context<'_>, _: &mut dyn FnMut(&mut [u8])) -> Poll<io::Result<usize>> { Poll::Pending }
+/// #     fn poll_read(&mut self, _: &mut Context<'_>, _: usize, _: &mut dyn FnMut(&mut [u8])) -> Poll<io::Result<usize>> { Poll::Pending }
 /// #     fn poll_write(&mut self, _: &mut Context<'_>, _: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> { Poll::Pending }
 /// #     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> { Poll::Pending }
 /// # }

@@ -1,6 +1,5 @@
 //! A call as a future.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
@@ -122,7 +121,6 @@ impl Call {
                     state.session.as_ref().map(|_| Queued { message: message.clone(), deadline, idempotent });
                 match state.connection.call(now, message, timeout) {
                     Ok(call) => {
-                        let again = again.map(Box::new);
                         return Ok(state.callers.add_accepted(ticket, call, again, waker.clone()));
                     }
                     Err(refused) => refused,
@@ -164,7 +162,7 @@ impl Future for Call {
                     result
                 };
                 match result {
-                    Some(result) => Poll::Ready(result),
+                    Some((result, _)) => Poll::Ready(result),
                     None => {
                         self.stage = Stage::Under(key);
                         Poll::Pending

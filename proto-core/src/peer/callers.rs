@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 use core::mem;
 use core::task::Waker;
 
@@ -15,6 +16,10 @@ use super::shared::{CallResult, Wakers, is_draining};
 use crate::error::{CloseReason, Delivery};
 use crate::event::{CallId, Message};
 use crate::time::Instant;
+use crate::wire::Sequence;
+
+/// For how many callers room is kept while nobody waits.
+const KEPT: usize = 128;
 
 /// Callers that wait, in line or for an outcome.
 #[derive(Debug, Default)]
@@ -33,9 +38,8 @@ pub(super) struct Callers {
     /// Bytes of messages that are kept to call again with.
     kept_bytes: usize,
     line_deadlines: BTreeSet<(Instant, CallerKey)>,
-    /// Who waits for the outcome of each call. Not by slot: a call that has ended gives its slot to the next one before
-    /// its outcome is taken from the connection.
-    seats: BTreeMap<u64, CallerKey>,
+    /// Who waits for the outcome of each call.
+    seats: Seats,
 }
 
 /// Where a caller stands in the table, and its ticket.
@@ -51,7 +55,7 @@ pub(super) struct Caller {
     waker: Option<Waker>,
     stage: Stage,
     /// How the connection ended on which it was sent before: it may have been run, whatever becomes of it now.
-    sent_before: Option<CloseReason>,
+    sent_before: Option<Box<CloseReason>>,
 }
 
 #[derive(Debug)]
@@ -60,8 +64,9 @@ enum Stage {
     /// Taken out of the line, to be accepted or put back.
     AtTheDesk,
     /// Accepted, with what to call again with, if its connection is lost and another one may follow.
-    Accepted(CallId, Option<Box<Queued>>),
-    Ended(CallResult),
+    Accepted(CallId, Option<Queued>),
+    /// With what was kept to call again with: it is dropped where no lock is held.
+    Ended(CallResult, Option<Queued>),
 }
 
 #[derive(Clone, Debug)]
@@ -108,12 +113,12 @@ impl Callers {
         &mut self,
         ticket: u64,
         call: CallId,
-        again: Option<Box<Queued>>,
+        again: Option<Queued>,
         waker: Waker,
     ) -> CallerKey {
-        self.kept_bytes += kept_len(again.as_deref());
+        self.kept_bytes += kept_len(again.as_ref());
         let key = self.add(ticket, Stage::Accepted(call, again), waker);
-        self.seats.insert(call.sequence().to_u64(), key);
+        self.seats.take(call, key);
         key
     }
 
@@ -127,12 +132,17 @@ impl Callers {
         key
     }
 
-    /// What has become of a caller's call; if nothing yet, `waker` is woken when it does.
-    pub(super) fn poll(&mut self, key: CallerKey, waker: &Waker, wakers: &mut Wakers) -> Option<CallResult> {
+    /// What has become of a caller's call, and what is to be dropped without the lock; if nothing yet, `waker` is woken when it does.
+    pub(super) fn poll(
+        &mut self,
+        key: CallerKey,
+        waker: &Waker,
+        wakers: &mut Wakers,
+    ) -> Option<(CallResult, Option<Queued>)> {
         let caller = self.table.get_mut(key.index).filter(|caller| caller.ticket == key.ticket)?;
-        if matches!(caller.stage, Stage::Ended(_)) {
-            let Stage::Ended(result) = self.remove(key).stage else { return None };
-            return Some(result);
+        if matches!(caller.stage, Stage::Ended(..)) {
+            let Stage::Ended(result, again) = self.remove(key).stage else { return None };
+            return Some((result, again));
         }
         if caller.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
             if let Some(old) = caller.waker.replace(waker.clone()) {
@@ -150,7 +160,7 @@ impl Callers {
         let caller = self.remove(key);
         let call = match &caller.stage {
             Stage::Accepted(call, _) => {
-                self.seats.remove(&call.sequence().to_u64());
+                self.seats.leave(*call);
                 Some(*call)
             }
             Stage::InLine(queued) => {
@@ -162,7 +172,7 @@ impl Callers {
                 self.forget_leavers();
                 None
             }
-            Stage::AtTheDesk | Stage::Ended(_) => None,
+            Stage::AtTheDesk | Stage::Ended(..) => None,
         };
         (call, Some(caller))
     }
@@ -197,16 +207,16 @@ impl Callers {
         self.line.push_front(key);
     }
 
-    pub(super) fn accept(&mut self, key: CallerKey, call: CallId, again: Option<Box<Queued>>) {
-        self.kept_bytes += kept_len(again.as_deref());
+    pub(super) fn accept(&mut self, key: CallerKey, call: CallId, again: Option<Queued>) {
+        self.kept_bytes += kept_len(again.as_ref());
         self.table[key.index].stage = Stage::Accepted(call, again);
-        self.seats.insert(call.sequence().to_u64(), key);
+        self.seats.take(call, key);
     }
 
     /// The outcome of an accepted call. If another connection may follow, one that was lost or came too late for this one,
     /// and was certainly not run, or may be run twice, goes back in line.
     pub(super) fn end(&mut self, call: CallId, result: CallResult, hope: bool, wakers: &mut Wakers) {
-        let Some(key) = self.seats.remove(&call.sequence().to_u64()) else { return };
+        let Some(key) = self.seats.leave(call) else { return };
         let (delivery, reason) = match &result {
             Err(CallError::Lost { delivery, reason }) => (Some(*delivery), Some(reason)),
             result if is_draining(result) => (Some(Delivery::NotSent), None),
@@ -231,10 +241,10 @@ impl Callers {
         let may = again.as_ref().is_some_and(|again| again.idempotent || delivery == Delivery::NotSent);
         let queued = again.take_if(|_| may)?;
         if delivery == Delivery::MaybeSent {
-            self.table[key.index].sent_before = reason.cloned();
+            self.table[key.index].sent_before = reason.cloned().map(Box::new);
         }
         self.kept_bytes -= kept_len(Some(&queued));
-        Some(*queued)
+        Some(queued)
     }
 
     /// Puts a caller back to where it stood in line: who came first is first again.
@@ -248,23 +258,19 @@ impl Callers {
 
     pub(super) fn finish(&mut self, key: CallerKey, mut result: CallResult, wakers: &mut Wakers) {
         if let Some(reason) = self.table[key.index].sent_before.take() {
-            result = result.map_err(|error| tell_the_truth(error, reason));
+            result = result.map_err(|error| tell_the_truth(error, *reason));
         }
         self.reply_bytes += reply_len(&result);
         let caller = &mut self.table[key.index];
-        let before = mem::replace(&mut caller.stage, Stage::Ended(result));
         wakers.extend(caller.waker.take());
-        match before {
-            Stage::InLine(queued) => {
-                self.step_out(&queued);
-                self.moved_up = true;
-                wakers.discard_message(queued.message);
-            }
-            Stage::Accepted(_, Some(again)) => {
-                self.kept_bytes -= kept_len(Some(&again));
-                wakers.discard_message(again.message);
-            }
-            Stage::Accepted(_, None) | Stage::AtTheDesk | Stage::Ended(_) => {}
+        let again = match &mut caller.stage {
+            Stage::Accepted(_, again) => again.take(),
+            _ => None,
+        };
+        if let Stage::InLine(queued) = mem::replace(&mut caller.stage, Stage::Ended(result, again)) {
+            self.step_out(&queued);
+            self.moved_up = true;
+            wakers.discard_message(queued.message);
         }
     }
 
@@ -287,18 +293,27 @@ impl Callers {
     fn remove(&mut self, key: CallerKey) -> Caller {
         let caller = self.table.remove(key.index);
         match &caller.stage {
-            Stage::Ended(result) => self.reply_bytes -= reply_len(result),
-            Stage::Accepted(_, again) => self.kept_bytes -= kept_len(again.as_deref()),
+            Stage::Ended(result, again) => {
+                self.reply_bytes -= reply_len(result);
+                self.kept_bytes -= kept_len(again.as_ref());
+            }
+            Stage::Accepted(_, again) => self.kept_bytes -= kept_len(again.as_ref()),
             Stage::InLine(_) | Stage::AtTheDesk => {}
         }
+        if self.table.is_empty() && self.table.capacity() > KEPT {
+            self.shrink();
+        }
+        caller
+    }
+
+    /// Gives back what is kept for further callers, if nobody waits.
+    pub(super) fn shrink(&mut self) {
         if self.table.is_empty() {
-            // Nobody waits, so nothing is held for those who do; an empty map would keep its last node.
             self.table = Slab::new();
             self.line = VecDeque::new();
             self.line_deadlines = BTreeSet::new();
-            self.seats = BTreeMap::new();
+            self.seats = Seats::default();
         }
-        caller
     }
 
     fn stand(&mut self, queued: &Queued) {
@@ -320,6 +335,35 @@ impl Callers {
                     caller.ticket == key.ticket && matches!(caller.stage, Stage::InLine(_))
                 })
             });
+        }
+    }
+}
+
+/// Who waits for the outcome of which call, by slots.
+#[derive(Debug, Default)]
+struct Seats {
+    seats: Vec<Option<(Sequence, CallerKey)>>,
+    /// A call that has ended gives its slot to the next one before its outcome is taken from the connection.
+    displaced: BTreeMap<u64, CallerKey>,
+}
+
+impl Seats {
+    fn take(&mut self, call: CallId, key: CallerKey) {
+        let id = call.sequence();
+        let slot = usize::from(id.slot());
+        if self.seats.len() <= slot {
+            self.seats.resize(slot + 1, None);
+        }
+        if let Some((id, key)) = self.seats[slot].replace((id, key)) {
+            self.displaced.insert(id.to_u64(), key);
+        }
+    }
+
+    fn leave(&mut self, call: CallId) -> Option<CallerKey> {
+        let id = call.sequence();
+        match self.seats.get_mut(usize::from(id.slot())).and_then(|seat| seat.take_if(|(own, _)| *own == id)) {
+            Some((_, key)) => Some(key),
+            None => self.displaced.remove(&id.to_u64()),
         }
     }
 }

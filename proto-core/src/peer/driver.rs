@@ -15,6 +15,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::panic::catch_unwind;
 
+use super::appetite::Appetite;
 use super::clock::Clock;
 use super::handle::Peer;
 use super::handler::Handler;
@@ -35,6 +36,9 @@ const TURNS: usize = 16;
 /// How long handlers may be at work before what they said is written and others get their turn. One that does not wait
 /// may take longer, and then the next one has to.
 const SERVE: Duration = Duration::from_millis(1);
+/// How many events may be dealt with before the clock is asked again, if those before them took less than this together.
+const STRIDE: u32 = 4;
+const QUICK: Duration = Duration::from_micros(20);
 
 /// Drives one connection until it has ended: spawn it, or poll it beside other work.
 ///
@@ -50,6 +54,7 @@ pub struct Driver<I, S, H: Handler> {
     handler: Arc<H>,
     work: Work<H>,
     inbox: VecDeque<Event>,
+    wakers: Wakers,
     /// The handler has been told of the connection, and wants to hear of its end.
     introduced: bool,
     was_open: bool,
@@ -58,6 +63,9 @@ pub struct Driver<I, S, H: Handler> {
     /// What the timer is set for: it has not gone off, and wakes the task of the last turn. Not later than the next
     /// deadline, once the driver has looked at that.
     armed: Option<Instant>,
+    appetite: Appetite,
+    /// After how many events the clock is asked.
+    stride: u32,
 }
 
 /// What tells one connection from others.
@@ -118,10 +126,13 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             handler,
             work: Work::new(),
             inbox: VecDeque::new(),
+            wakers: Wakers::default(),
             introduced: false,
             was_open: false,
             time_is_up: false,
             armed: None,
+            appetite: Appetite::new(),
+            stride: 1,
         }
     }
 
@@ -145,19 +156,29 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         self.peer.shared().clock.now()
     }
 
-    /// Takes what has happened on the connection, and gives it to whom it concerns.
-    fn sort(&mut self, now: Instant) {
-        let mut wakers = Wakers::default();
-        self.peer.shared().lock().sort_events(now, &mut self.inbox, &mut wakers);
-        wakers.wake();
+    /// Reads as much as is good at a time. Says whether anything came.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        let most = self.appetite.next(self.peer.shared().lock().connection.counters());
+        self.link.read(self.peer.shared(), cx, most)
+    }
+
+    /// Takes what has happened on the connection, and gives it to whom it concerns. Says whether callers should have their turn
+    /// before more is read: what they say next is written together, while the other end is busy with what it has.
+    fn sort(&mut self, now: Instant) -> bool {
+        let is_sated = {
+            let mut state = self.peer.shared().lock();
+            state.sort_events(now, &mut self.inbox, &mut self.wakers);
+            self.appetite.is_sated(state.connection.counters())
+        };
+        self.wakers.wake() && is_sated
     }
 
     /// Gives events to the handler, and the handlers' results to the connection. Says whether there were any.
     fn serve(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        // The clock is asked once for each event, behind it: that is also when the next one begins.
         let mut now = self.now();
         let until = now + SERVE;
+        let mut unseen = 0;
         self.time_is_up = false;
         while !self.time_is_up {
             let done = match self.inbox.pop_front() {
@@ -167,12 +188,19 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                     done => done,
                 },
             };
-            now = self.now();
+            moved = true;
+            unseen += 1;
+            // As long as handlers are quick, the clock need not be asked behind each of them.
+            if unseen >= self.stride {
+                let before = core::mem::replace(&mut now, self.now());
+                let quick = now.saturating_since(before) < QUICK;
+                self.stride = if quick { STRIDE.min(2 * self.stride) } else { 1 };
+                self.time_is_up = now >= until;
+                unseen = 0;
+            }
             if let Some(done) = done {
                 self.finish(now, done);
             }
-            moved = true;
-            self.time_is_up = now >= until;
         }
         moved
     }
@@ -294,6 +322,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             if idle {
                 retired = state.driver.replace(cx.waker().clone());
                 state.connection.shrink();
+                state.callers.shrink();
             }
             idle
         };
@@ -301,6 +330,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         if parked {
             self.work.rest();
             self.inbox = VecDeque::new();
+            self.wakers = Wakers::default();
         }
         parked
     }
@@ -349,12 +379,12 @@ impl<I: Io, S: Sleep, H: Handler> Future for Driver<I, S, H> {
         for _ in 0..TURNS {
             // What has come is dealt with first: so what waits for handlers is bounded by what one read brings.
             let looked = this.inbox.is_empty();
-            let mut moved = looked && this.link.read(this.peer.shared(), cx);
+            let mut moved = looked && this.read(cx);
             let now = this.now();
-            this.sort(now);
+            let others_first = this.sort(now);
             moved |= this.serve(cx);
             moved |= this.link.write(this.peer.shared(), cx);
-            if this.time_is_up {
+            if this.time_is_up || others_first {
                 break;
             }
             if looked && this.link.is_read_blocked() {
@@ -371,7 +401,7 @@ impl<I: Io, S: Sleep, H: Handler> Future for Driver<I, S, H> {
         }
         if this.is_due() {
             // The peer may have spoken while handlers were at work, and must not be taken for silent.
-            this.link.read(this.peer.shared(), cx);
+            this.read(cx);
         }
         this.tick(cx);
         cx.waker().wake_by_ref();

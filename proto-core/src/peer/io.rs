@@ -10,14 +10,31 @@ use crate::time::Instant;
 ///
 /// No bound asks for `Send`: a stream may belong to its thread.
 pub trait Io {
-    /// Reads once, into memory of the implementation's choice, and lends what was read to `sink`.
+    /// Reads once, at most `most` bytes, into memory of the implementation's choice, and lends what was read to `sink`. The driver
+    /// asks for less than it could take when both ends have more from working at the same time.
     ///
     /// Memory may be shared by all streams of a thread, since it is lent only for the call: so an idle connection holds
     /// none. `Ready(Ok(0))`, without a call of `sink`, is the end of the stream.
     ///
     /// # Errors
     /// If the stream broke.
-    fn poll_read(&mut self, cx: &mut Context<'_>, sink: &mut dyn FnMut(&mut [u8])) -> Poll<Result<usize>>;
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+        sink: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<Result<usize>>;
+
+    /// Reads once like [`poll_read`](Self::poll_read), but asks the system itself whether there is something, and has nobody woken:
+    /// for [busy polling](super::Driver::busy_poll). `None` (default) if the transport cannot, and then the driver rests
+    /// instead.
+    ///
+    /// # Errors
+    /// If the stream broke.
+    fn read_now(&mut self, most: usize, sink: &mut dyn FnMut(&mut [u8])) -> Option<Poll<Result<usize>>> {
+        let _ = (most, sink);
+        None
+    }
 
     /// Reads once into this memory, for large bodies that need not be copied; `None` (default) if the transport cannot, and
     /// then [`poll_read`](Self::poll_read) is asked. `Ready(Ok(0))` is the end of the stream.

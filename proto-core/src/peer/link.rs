@@ -41,8 +41,8 @@ impl<I: Io> Link<I> {
         wants && !self.write_blocked
     }
 
-    /// Reads once. Says whether anything came.
-    pub(super) fn read(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
+    /// Reads once, at most `most` bytes unless it is into a large body. Says whether anything came.
+    pub(super) fn read(&mut self, shared: &Shared, cx: &mut Context<'_>, most: usize) -> bool {
         let mut lent = false;
         let polled = if !shared.lock().connection.wants_read() {
             Poll::Pending
@@ -50,7 +50,7 @@ impl<I: Io> Link<I> {
             lent = matches!(polled, Poll::Ready(Ok(1..)));
             polled
         } else {
-            self.io.poll_read(cx, &mut |bytes| {
+            self.io.poll_read(cx, most, &mut |bytes| {
                 lent = true;
                 shared.lock().connection.handle_input(shared.clock.now(), bytes);
             })

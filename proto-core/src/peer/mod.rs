@@ -9,6 +9,7 @@
 //! value is dropped under it. The exception is a body: one made by [`Bytes::from_owner`](bytes::Bytes::from_owner) must not
 //! use its connection when it is dropped.
 
+mod appetite;
 mod attributes;
 mod call;
 mod callers;

@@ -52,7 +52,7 @@ impl Shared {
             let mut state = self.lock();
             let result = change(&mut state, now, &mut wakers);
             state.tell_connection(now);
-            wakers.extend(state.driver.take());
+            wakers.driver = state.driver.take();
             result
         };
         wakers.wake();
@@ -199,7 +199,7 @@ impl State {
                 Some(at) => Timeout::After(at.saturating_since(now)),
                 None => Timeout::Never,
             };
-            let again = keep.then(|| Box::new(queued.clone()));
+            let again = keep.then(|| queued.clone());
             match self.connection.call(now, queued.message, timeout) {
                 Ok(call) => self.callers.accept(key, call, again),
                 Err(Refused { refusal: Refusal::Full | Refusal::NoSlot, message }) => {
@@ -245,9 +245,16 @@ impl State {
 /// Tasks to be woken and values to be dropped once the lock is released.
 #[derive(Debug, Default)]
 pub(super) struct Wakers {
+    driver: Option<Waker>,
     wakers: Vec<Waker>,
-    retired: Option<Waker>,
-    discarded: VecDeque<Event>,
+    /// Rarely any.
+    dropped: Option<Box<Dropped>>,
+}
+
+#[derive(Debug, Default)]
+struct Dropped {
+    wakers: Vec<Waker>,
+    events: VecDeque<Event>,
     messages: Vec<Message>,
 }
 
@@ -257,22 +264,27 @@ impl Wakers {
     }
 
     fn discard(&mut self, events: VecDeque<Event>) {
-        self.discarded.extend(events);
+        self.dropped.get_or_insert_default().events.extend(events);
     }
 
     /// A message of a caller that nobody wants any more.
     pub(super) fn discard_message(&mut self, message: Message) {
-        self.messages.push(message);
+        self.dropped.get_or_insert_default().messages.push(message);
     }
 
     pub(super) fn retire(&mut self, waker: Waker) {
-        self.retired = Some(waker);
+        self.dropped.get_or_insert_default().wakers.push(waker);
     }
 
-    pub(super) fn wake(self) {
-        for waker in self.wakers {
-            waker.wake();
+    /// Wakes and drops all of them, and says whether anybody but the driver was woken.
+    pub(super) fn wake(&mut self) -> bool {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
         }
+        self.dropped = None;
+        let some = !self.wakers.is_empty();
+        self.wakers.drain(..).for_each(Waker::wake);
+        some
     }
 }
 

@@ -74,13 +74,22 @@ impl Transport {
 }
 
 impl Io for Transport {
-    fn poll_read(&mut self, _: &mut Context<'_>, sink: &mut dyn FnMut(&mut [u8])) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        &mut self,
+        _: &mut Context<'_>,
+        most: usize,
+        sink: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<io::Result<usize>> {
         let (input, end) = self.script(|script| {
             script.reads += 1;
             (script.input.pop_front(), script.end_of_input)
         });
         match input {
             Some(mut bytes) => {
+                let rest = bytes.split_off(bytes.len().min(most));
+                if !rest.is_empty() {
+                    self.script(|script| script.input.push_front(rest));
+                }
                 sink(&mut bytes);
                 if let Some(meanwhile) = self.script(|script| script.after_read.take()) {
                     meanwhile();

@@ -109,7 +109,7 @@ impl Woken {
 impl<S: Io> End<S> {
     fn is_readable(&self, woken: &Woken) -> bool {
         let waker = woken.waker();
-        self.0.borrow_mut().poll_read(&mut Context::from_waker(&waker), &mut |_| {}).is_ready()
+        self.0.borrow_mut().poll_read(&mut Context::from_waker(&waker), usize::MAX, &mut |_| {}).is_ready()
     }
 
     fn try_write(&self, woken: &Woken, bytes: &[u8]) -> Poll<io::Result<usize>> {

@@ -81,13 +81,17 @@ fn assert_fair(time: Time, served: &Count, handler: impl Handler, each_turn_read
         let (before, woken) = (served.so_far(), rig.woken.so_far());
         assert!(rig.drive().is_pending());
         let now = served.so_far();
-        assert!(now - before <= 2, "{} handlers were at work before others had their turn", now - before);
+        // The clock is not asked behind each of them as long as they are quick.
+        assert!(now - before <= 4, "{} handlers were at work before others had their turn", now - before);
         assert!(now == REQUESTS || rig.woken.so_far() > woken, "it rests, and {now} requests were served");
         let read = rig.transport.script(|script| script.reads) - reads;
-        assert!(each_turn_reads || now == REQUESTS || read <= 1, "it read on with requests in hand");
+        // One read brings more than 64 of them.
+        let fair = each_turn_reads || now == REQUESTS || read <= 2 + now / 64;
+        assert!(fair, "it has read {read} times, and {now} requests were served");
         polls += 1;
         assert!(polls <= 2 * REQUESTS + 10, "{now} requests were served");
     }
+    assert!(polls > REQUESTS / 2, "{polls} turns");
     for _ in 0..4 {
         assert!(rig.turn().is_pending());
     }
@@ -139,9 +143,15 @@ fn pushes_that_keep_their_handler_busy_let_others_have_their_turn() {
         rig.far.push(rig.time.now(), Message::new(1, "")).unwrap();
     }
     rig.exchange();
-    for expected in 1..=100 {
+    let mut before = 0;
+    for turn in 0.. {
         assert!(rig.drive().is_pending());
-        assert_eq!(taken.so_far(), expected);
+        let most = if turn == 0 { 4 } else { 1 };
+        assert!((before + 1..=before + most).contains(&taken.so_far()), "{} after {before}", taken.so_far());
+        before = taken.so_far();
+        if before == 100 {
+            break;
+        }
     }
 }
 

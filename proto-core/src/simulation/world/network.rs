@@ -215,9 +215,10 @@ impl Io for VirtualStream {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
+        most: usize,
         sink: &mut dyn FnMut(&mut [u8]),
     ) -> Poll<io::Result<usize>> {
-        self.poll_some(cx, READ).map_ok(|mut bytes| {
+        self.poll_some(cx, most.min(READ)).map_ok(|mut bytes| {
             if !bytes.is_empty() {
                 sink(&mut bytes);
             }
