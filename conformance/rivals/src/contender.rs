@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::meter::{self, Figures};
 use crate::system::ProcessClock;
-use crate::workload::{Echo, Job};
+use crate::workload::Job;
 use crate::{Result, contenders};
 
 /// One that takes part.
@@ -61,8 +61,9 @@ pub(crate) struct Load {
 
 impl Load {
     /// Begins to measure: everything is connected.
-    pub(crate) fn begin(&self, echo: Echo) -> Result {
-        meter::begin(ProcessClock::of(self.server)?, self.time, echo.sample_every())
+    /// One in so many calls is timed.
+    pub(crate) fn begin(&self, sample_every: u32) -> Result {
+        meter::begin(ProcessClock::of(self.server)?, self.time, sample_every)
     }
 }
 

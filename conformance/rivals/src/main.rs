@@ -6,10 +6,12 @@ mod command;
 mod contender;
 mod contenders;
 mod hand;
+mod memory;
 mod meter;
 mod orchestrator;
 mod page;
 mod report;
+mod runtimes;
 mod system;
 mod workload;
 

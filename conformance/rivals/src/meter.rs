@@ -7,12 +7,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
 use crate::Result;
-use crate::page::{Side, counted};
+use crate::page::{Side, Word, counted, word};
 use crate::system::ProcessClock;
 
 /// Named figures, as they are told to the orchestrator.
@@ -100,6 +101,11 @@ pub(crate) fn end(started: Option<Instant>) -> bool {
     .unwrap_or(false)
 }
 
+/// Whether the time is over.
+pub(crate) fn is_over() -> bool {
+    with(|meter| meter.phase == Phase::Over).unwrap_or(true)
+}
+
 /// What was found out between warm-up and end.
 pub(crate) fn figures() -> Result<Figures> {
     let meter = METER.take().ok_or("nothing was measured")?;
@@ -128,6 +134,11 @@ pub(crate) fn figures() -> Result<Figures> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into())
+}
+
+/// How many frames the server says it has encoded for broadcasts.
+pub(crate) fn encodes() -> f64 {
+    word(Word::Encodes).map_or(0, |encodes| encodes.load(Ordering::Relaxed)) as f64
 }
 
 fn with<T>(act: impl FnOnce(&mut Meter) -> T) -> Option<T> {

@@ -29,6 +29,12 @@ pub(crate) struct Point {
 pub(crate) enum Job {
     /// Calls in a closed loop: who has an answer calls again.
     Echo(Echo),
+    /// So many connections that do nothing once they have made a call: how much memory they take of the server.
+    Idle { connections: usize },
+    /// One message of so many bytes to so many peers.
+    Broadcast { peers: usize, size: usize },
+    /// Small calls, one after the other, on a connection on which there are transfers of so many bytes, one after the other; none if 0.
+    Mixed { transfer: usize },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,33 @@ impl Echo {
     }
 }
 
+impl Job {
+    /// Whether this is calls in a closed loop.
+    pub(crate) const fn is_echo(&self) -> bool {
+        matches!(self, Self::Echo(_))
+    }
+
+    /// Whether this is one of the five that everybody is asked for: W1 to W5.
+    pub(crate) const fn is_common(&self) -> bool {
+        match self {
+            Self::Echo(Echo { in_flight, idle, .. }) => *idle == 0 && *in_flight <= 128,
+            Self::Idle { .. } => true,
+            Self::Broadcast { .. } | Self::Mixed { .. } => false,
+        }
+    }
+}
+
+/// Bytes of the transfers in W7.
+const TRANSFER: usize = 100_000_000;
+
+const fn growth(in_flight: usize) -> Job {
+    Job::Echo(Echo::new(1, in_flight, SMALL))
+}
+
+const fn beside(idle: usize) -> Job {
+    Job::Echo(Echo { idle, ..Echo::new(64, 16, SMALL) })
+}
+
 pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         name: "W1",
@@ -72,8 +105,38 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "W4",
-        title: "bulk: 1 connection, 8 calls in flight, 64 KiB",
+        title: "bulk: 1 connection, 8 calls in flight, 64 KiB, payload of both directions",
         points: &[Point { id: "W4", title: "", job: Job::Echo(Echo::new(1, 8, LARGE)) }],
+    },
+    Workload {
+        name: "W5",
+        title: "memory: 10,000 idle connections, resident bytes of the server for each",
+        points: &[Point { id: "W5", title: "", job: Job::Idle { connections: 10_000 } }],
+    },
+    Workload {
+        name: "W6",
+        title: "broadcast: one message of 256 B to 5,000 peers, until the last has it",
+        points: &[Point { id: "W6", title: "", job: Job::Broadcast { peers: 5_000, size: 256 } }],
+    },
+    Workload {
+        name: "W7",
+        title: "mixed: small calls on one connection, alone and beside transfers of 100 MB",
+        points: &[
+            Point { id: "W7/alone", title: "nothing else", job: Job::Mixed { transfer: 0 } },
+            Point { id: "W7/transfer", title: "beside a transfer", job: Job::Mixed { transfer: TRANSFER } },
+        ],
+    },
+    Workload {
+        name: "W8",
+        title: "growth: W2 with more calls in flight, W3 beside idle connections",
+        points: &[
+            Point { id: "W8/1", title: "1 call in flight", job: growth(1) },
+            Point { id: "W8/100", title: "100 calls in flight", job: growth(100) },
+            Point { id: "W8/10000", title: "10,000 calls in flight", job: growth(10_000) },
+            Point { id: "W8/60000", title: "60,000 calls in flight", job: growth(60_000) },
+            Point { id: "W8/beside-0", title: "64 x 16, no idle connections", job: beside(0) },
+            Point { id: "W8/beside-9000", title: "64 x 16, 9,000 idle connections", job: beside(9_000) },
+        ],
     },
 ];
 

@@ -1,26 +1,18 @@
-//! Who takes part. One file for each; to add one, write a file and name it here.
+//! Who takes part: a file for each contender, in the folder of its kind. To add one, write its file and name it in the `mod.rs` beside it.
 
-mod hand_tokio;
+mod hand;
 mod longwire;
-mod longwire_glommio;
-mod longwire_smol;
-mod longwire_tokio;
-mod raw_epoll;
+mod raw;
 #[cfg(feature = "rivals")]
-mod tarpc;
+mod rivals;
 
 use crate::contender::Contender;
 
 /// All of them, in the order in which they are shown.
 pub(crate) fn all() -> Vec<Contender> {
-    vec![
-        raw_epoll::CONTENDER,
-        hand_tokio::CONTENDER,
-        longwire_tokio::CONTENDER,
-        longwire_smol::CONTENDER,
-        longwire_glommio::CONTENDER,
-        // What is Longwire with `busy_poll` finds its place here, as `longwire-*-busy`, when there is such a thing.
-        #[cfg(feature = "rivals")]
-        tarpc::CONTENDER,
-    ]
+    #[cfg(feature = "rivals")]
+    let rivals: &[Contender] = rivals::ALL;
+    #[cfg(not(feature = "rivals"))]
+    let rivals: &[Contender] = &[];
+    [raw::ALL, hand::ALL, longwire::ALL, rivals].concat()
 }

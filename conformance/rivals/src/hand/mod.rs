@@ -3,9 +3,11 @@
 
 mod client;
 mod frames;
+mod idle;
 mod server;
 mod stream;
 
 pub(crate) use self::client::Client;
 pub(crate) use self::frames::{Walker, encode};
-pub(crate) use self::stream::{call, echo};
+pub(crate) use self::idle::{connect, idle};
+pub(crate) use self::stream::{Stream, call, echo};

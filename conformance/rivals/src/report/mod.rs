@@ -1,13 +1,18 @@
 //! What was found out, for people and for programs.
 
+mod columns;
 mod numbers;
 mod table;
 
+use self::columns::Column;
 use crate::Result;
 use crate::command::Plan;
 use crate::contender::Contender;
 use crate::meter::Figures;
 use crate::workload::{Point, Workload};
+
+/// The contender that ratios refer to.
+pub(crate) const MEASURE: &str = "raw-epoll";
 
 /// What was measured of one contender at one point.
 #[derive(Debug)]
@@ -25,15 +30,16 @@ impl Measured {
     }
 
     /// What the rounds say of one figure.
-    pub(crate) fn spread(&self, figure: &str) -> Option<Spread> {
-        Spread::of(self.rounds.iter().filter_map(|(_, figures)| figures.get(figure).copied()).collect())
+    pub(crate) fn spread(&self, column: &Column) -> Option<Spread> {
+        let figures = self.rounds.iter().filter_map(|(_, figures)| figures.get(column.figure));
+        Spread::of(figures.map(|value| value * column.scale).collect())
     }
 
     /// How this figure relates to another contender's in the same round.
-    pub(crate) fn ratio(&self, figure: &str, to: &Self) -> Option<Spread> {
+    pub(crate) fn ratio(&self, column: &Column, to: &Self) -> Option<Spread> {
         let ratio = |(round, figures): &(u32, Figures)| {
             let (_, other) = to.rounds.iter().find(|(number, _)| number == round)?;
-            Some(figures.get(figure)? / other.get(figure)?)
+            Some(figures.get(column.figure)? / other.get(column.figure)?)
         };
         Spread::of(self.rounds.iter().filter_map(ratio).filter(|ratio| ratio.is_finite()).collect())
     }

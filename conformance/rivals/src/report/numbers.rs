@@ -5,6 +5,8 @@
 pub(crate) enum Unit {
     /// So many, such as 2.38 M.
     Count,
+    /// Bytes of memory.
+    Bytes,
     /// Bytes per second.
     BytesPerSecond,
     /// From nanoseconds.
@@ -17,6 +19,7 @@ impl Unit {
     pub(crate) fn write(self, value: f64) -> String {
         match self {
             Self::Count => scaled(value, &[(1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")]),
+            Self::Bytes => scaled(value, &[(1e9, " GB"), (1e6, " MB"), (1e4, " kB"), (1.0, " B")]),
             Self::BytesPerSecond => {
                 scaled(value, &[(1e9, " GB/s"), (1e6, " MB/s"), (1e3, " kB/s"), (1.0, " B/s")])
             }

@@ -2,50 +2,45 @@
 
 use std::fmt::Write as _;
 
-use super::numbers::Unit;
-use super::{Answer, Measured};
-
-/// The contender that ratios refer to.
-const MEASURE: &str = "raw-epoll";
-
-const COLUMNS: [(&str, &str, Unit); 7] = [
-    ("p50", "p50_ns", Unit::Time),
-    ("p99", "p99_ns", Unit::Time),
-    ("p99.9", "p99_9_ns", Unit::Time),
-    ("CPU server", "server_cpu_ns", Unit::Time),
-    ("CPU client", "client_cpu_ns", Unit::Time),
-    ("alloc. server", "server_allocations", Unit::Few),
-    ("alloc. client", "client_allocations", Unit::Few),
-];
+use super::columns::Aim;
+use super::{Answer, MEASURE, Measured};
 
 pub(crate) fn of(answer: &Answer) -> String {
     let mut text = String::new();
+    let (aim, columns) = (answer.point.job.aim(), answer.point.job.columns());
     let measure = answer.measured.iter().find(|measured| measured.contender.name == MEASURE);
-    let _ = write!(text, "{:<18} {:>10} {:>17} {:>6}", "", "calls/s", "spread", "ratio");
-    for (title, _, _) in COLUMNS {
-        let _ = write!(text, " {title:>13}");
+    // Writing to a string does not fail.
+    let _ = write!(
+        text,
+        "{:<18} {:>14} {:>20} {:>6}",
+        answer.point.title, aim.column.title, "least..most", "ratio"
+    );
+    for column in columns {
+        let _ = write!(text, " {:>13}", column.title);
     }
     text.push('\n');
     for measured in &answer.measured {
-        row(&mut text, measured, measure);
+        let _ = write!(text, "{:<18}", measured.contender.name);
+        let Some(row) = row(measured, measure, aim) else {
+            let problem = measured.problems.last().map_or("never asked", String::as_str);
+            let _ = writeln!(text, " FAILED: {problem}");
+            continue;
+        };
+        text.push_str(&row);
+        for column in columns {
+            let value = measured.spread(column).map(|spread| column.unit.write(spread.median));
+            let _ = write!(text, " {:>13}", value.unwrap_or_default());
+        }
+        text.push('\n');
     }
     text
 }
 
-fn row(text: &mut String, measured: &Measured, measure: Option<&Measured>) {
-    let _ = write!(text, "{:<18}", measured.contender.name);
-    let Some(rate) = measured.spread("rate") else {
-        let _ = writeln!(text, " FAILED: {}", measured.problems.last().map_or("never asked", String::as_str));
-        return;
-    };
-    let count = |value| Unit::Count.write(value);
-    let spread = format!("{}..{}", count(rate.least), count(rate.most));
-    let ratio = measure.and_then(|measure| measured.ratio("rate", measure));
+fn row(measured: &Measured, measure: Option<&Measured>, aim: Aim) -> Option<String> {
+    let found = measured.spread(&aim.column)?;
+    let write = |value| aim.column.unit.write(value);
+    let spread = format!("{}..{}", write(found.least), write(found.most));
+    let ratio = measure.and_then(|measure| measured.ratio(&aim.column, measure));
     let ratio = ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median));
-    let _ = write!(text, " {:>10} {spread:>17} {ratio:>6}", count(rate.median));
-    for (_, figure, unit) in COLUMNS {
-        let value = measured.spread(figure).map_or_else(String::new, |spread| unit.write(spread.median));
-        let _ = write!(text, " {value:>13}");
-    }
-    text.push('\n');
+    Some(format!(" {:>14} {spread:>20} {ratio:>6}", write(found.median)))
 }

@@ -1,10 +1,10 @@
 //! The echo by hand on tokio's runtime of one thread.
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{Builder, Runtime};
 
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::meter::{self, Figures};
+use crate::runtimes::Tokio;
 use crate::workload::{Echo, Job};
 use crate::{Result, hand};
 
@@ -12,17 +12,14 @@ pub(crate) const CONTENDER: Contender = Contender {
     name: "hand-tokio",
     kind: Kind::ByHand,
     about: "tokio, current_thread: a task for each connection, framed, one write in a turn",
-    can: |job| matches!(job, Job::Echo(_)),
-    serve: |_| runtime()?.block_on(serve()),
+    can: Job::is_common,
+    serve: |_| Tokio::run(serve()),
     load: |load| match load.job {
-        Job::Echo(echo) => runtime()?.block_on(self::echo(load, echo)),
+        Job::Echo(echo) => Tokio::run(self::echo(load, echo)),
+        Job::Idle { connections } => hand::idle(load, connections),
+        Job::Broadcast { .. } | Job::Mixed { .. } => Err("it only echoes".into()),
     },
 };
-
-/// What everybody on tokio runs on.
-pub(crate) fn runtime() -> Result<Runtime> {
-    Ok(Builder::new_current_thread().enable_all().build()?)
-}
 
 async fn serve() -> Result {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -41,7 +38,7 @@ async fn echo(load: &Load, echo: Echo) -> Result<Figures> {
         stream.set_nodelay(true)?;
         streams.push(stream);
     }
-    load.begin(echo)?;
+    load.begin(echo.sample_every())?;
     let calling: Vec<_> = streams.into_iter().map(|stream| tokio::spawn(hand::call(stream, echo))).collect();
     for called in calling {
         called.await??;

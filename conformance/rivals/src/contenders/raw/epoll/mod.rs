@@ -1,26 +1,34 @@
 //! The measure of all others: non-blocking sockets and epoll, edge-triggered, on one thread. The server sends back what it reads; the
 //! client looks at where frames end.
 
+mod broadcast;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use slab::Slab;
 
+use crate::Result;
 use crate::contender::{Contender, Kind, Load, listening};
-use crate::hand::{Client, Walker};
+use crate::hand::{self, Client, Walker};
 use crate::meter::{self, Figures};
 use crate::workload::{Echo, Job};
-use crate::{Error, Result};
 
 pub(crate) const CONTENDER: Contender = Contender {
     name: "raw-epoll",
     kind: Kind::Limit,
     about: "epoll, edge-triggered; the server sends back the bytes that it reads",
-    can: |job| matches!(job, Job::Echo(_)),
-    serve: |_| serve(),
+    can: |job| !matches!(job, Job::Mixed { .. }),
+    serve: |job| match *job {
+        Job::Broadcast { size, .. } => broadcast::serve(size),
+        _ => serve(),
+    },
     load: |load| match load.job {
         Job::Echo(echo) => self::echo(load, echo),
+        Job::Idle { connections } => hand::idle(load, connections),
+        Job::Broadcast { peers, size } => broadcast::load(load, peers, size),
+        Job::Mixed { .. } => Err("it cannot interleave".into()),
     },
 };
 
@@ -139,11 +147,10 @@ fn write(stream: &mut TcpStream, from: &[u8]) -> Result<usize> {
 
 fn echo(load: &Load, echo: Echo) -> Result<Figures> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    let idle: Vec<TcpStream> =
-        (0..echo.idle).map(|_| connect_idle(load, echo.size)).collect::<Result<_>>()?;
-    let streams = (0..echo.connections).map(|_| connect_idle(load, echo.size));
-    let streams = streams.collect::<Result<Vec<_>>>()?;
-    load.begin(echo)?;
+    let connect = |count| (0..count).map(|_| hand::connect(load)).collect::<Result<Vec<_>>>();
+    let _idle = connect(echo.idle)?;
+    let streams = connect(echo.connections)?;
+    load.begin(echo.sample_every())?;
     let mut callers = Vec::new();
     for (number, stream) in streams.into_iter().enumerate() {
         stream.set_nonblocking(true)?;
@@ -165,7 +172,6 @@ fn echo(load: &Load, echo: Echo) -> Result<Figures> {
         }
     }
     callers.iter().try_for_each(|caller| caller.client.check())?;
-    drop(idle);
     meter::figures()
 }
 
@@ -178,42 +184,27 @@ struct Caller {
 impl Caller {
     fn turn(&mut self, buffer: &mut [u8]) -> Result {
         loop {
-            let out = self.client.out();
-            self.written += write(&mut self.stream, &out[self.written..])?;
-            if self.written == out.len() {
-                out.clear();
-                self.written = 0;
-            }
+            self.write()?;
             // Reading goes on when writing cannot: the server may wait for just that.
             let Some(read) = read(&mut self.stream, buffer)? else { return Ok(()) };
             if read == 0 {
                 return Err("the server has hung up".into());
             }
             self.client.feed(&buffer[..read]);
-            if self.client.is_over() {
-                return Ok(());
-            }
-            if read < buffer.len() {
-                let out = self.client.out();
-                self.written += write(&mut self.stream, &out[self.written..])?;
-                if self.written == out.len() {
-                    out.clear();
-                    self.written = 0;
-                }
-                return Ok(());
+            // Less than there was room for: there is nothing more, and when there is, that is another edge.
+            if self.client.is_over() || read < buffer.len() {
+                return self.write();
             }
         }
     }
-}
 
-/// A connection that has made one call.
-fn connect_idle(load: &Load, size: usize) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(load.address)?;
-    stream.set_nodelay(true)?;
-    let mut frame = Vec::new();
-    crate::hand::encode(&mut frame, 0, &vec![7; size]);
-    stream.write_all(&frame)?;
-    let mut reply = vec![0; frame.len()];
-    stream.read_exact(&mut reply)?;
-    if reply == frame { Ok(stream) } else { Err(Error::from("the reply is not the request")) }
+    fn write(&mut self) -> Result {
+        let out = self.client.out();
+        self.written += write(&mut self.stream, &out[self.written..])?;
+        if self.written == out.len() {
+            out.clear();
+            self.written = 0;
+        }
+        Ok(())
+    }
 }

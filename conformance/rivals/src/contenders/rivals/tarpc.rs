@@ -9,20 +9,20 @@ use tarpc::tokio_serde::formats::Bincode;
 use tarpc::tokio_util::codec::LengthDelimitedCodec;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::hand_tokio::runtime;
 use crate::Result;
 use crate::callers::{self, Caller, check};
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::meter::Figures;
+use crate::runtimes::Tokio;
 use crate::workload::Job;
 
 pub(crate) const CONTENDER: Contender = Contender {
     name: "tarpc",
     kind: Kind::Rival,
     about: "tarpc 0.38 on tokio: length-delimited bincode, a task for each request",
-    can: |job| matches!(job, Job::Echo(_)),
-    serve: |_| runtime()?.block_on(serve()),
-    load: |load| runtime()?.block_on(self::load(load)),
+    can: Job::is_common,
+    serve: |_| Tokio::run(serve()),
+    load: |load| Tokio::run(self::load(load)),
 };
 
 #[tarpc::service]
@@ -62,7 +62,7 @@ async fn load(load: &Load) -> Result<Figures> {
         let client = EchoClient::new(tarpc::client::Config::default(), transport).spawn();
         Ok(Connection { client, body: ByteBuf::from(vec![7; size]) })
     };
-    callers::load(load, connect, |task| drop(tokio::spawn(task))).await
+    callers::load(load, &Tokio, connect).await
 }
 
 #[derive(Clone)]
