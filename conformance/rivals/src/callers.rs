@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use adapter_tokio::Bytes;
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 
@@ -19,8 +20,8 @@ pub(crate) trait Caller: Clone + Send + Sync + 'static {
     /// Calls once, and checks that the reply is as long as the request.
     fn call(&self) -> impl Future<Output = Result> + Send;
 
-    /// Sends so many bytes in one call, whose reply is short, while small calls go on.
-    fn transfer(&self, _length: usize) -> impl Future<Output = Result> + Send {
+    /// Sends all of this in one call, whose reply is short, while small calls go on.
+    fn transfer(&self, _body: Bytes) -> impl Future<Output = Result> + Send {
         async { Err("it cannot transfer".into()) }
     }
 }
@@ -101,11 +102,12 @@ async fn mixed<C: Caller>(
     load.begin(1)?;
     let (ended, mut transferred) = mpsc::unbounded();
     if transfer > 0 {
-        let connection = connection.clone();
+        // It is made once, as what is transferred is there already.
+        let (connection, body) = (connection.clone(), Bytes::from(vec![7; transfer]));
         runtime.spawn(Box::pin(async move {
             while !meter::is_over() {
                 let started = Instant::now();
-                let result = connection.transfer(transfer).await.map(|()| started.elapsed());
+                let result = connection.transfer(body.clone()).await.map(|()| started.elapsed());
                 let failed = result.is_err();
                 // Nobody listens any more when the small calls have failed.
                 if ended.unbounded_send(result).is_err() || failed {

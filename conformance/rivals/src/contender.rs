@@ -16,8 +16,8 @@ pub(crate) struct Contender {
     pub(crate) kind: Kind,
     /// What it is, in a line.
     pub(crate) about: &'static str,
-    /// Whether it can do this.
-    pub(crate) can: fn(&Job) -> bool,
+    /// What it takes part in, by name.
+    pub(crate) workloads: &'static [&'static str],
     /// Serves until the process is ended. It says where it listens with [`listening`].
     pub(crate) serve: fn(&Job) -> Result,
     /// Does the client's part. It tells its figures by returning them.

@@ -60,21 +60,10 @@ impl Echo {
     }
 }
 
-impl Job {
-    /// Whether this is calls in a closed loop.
-    pub(crate) const fn is_echo(&self) -> bool {
-        matches!(self, Self::Echo(_))
-    }
-
-    /// Whether this is one of the five that everybody is asked for: W1 to W5.
-    pub(crate) const fn is_common(&self) -> bool {
-        match self {
-            Self::Echo(Echo { in_flight, idle, .. }) => *idle == 0 && *in_flight <= 128,
-            Self::Idle { .. } => true,
-            Self::Broadcast { .. } | Self::Mixed { .. } => false,
-        }
-    }
-}
+/// What everybody is asked for who can keep several calls under way.
+pub(crate) const COMMON: &[&str] = &["W1", "W2", "W3", "W4", "W5"];
+/// All there is.
+pub(crate) const ALL: &[&str] = &["W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8"];
 
 /// Bytes of the transfers in W7.
 const TRANSFER: usize = 100_000_000;

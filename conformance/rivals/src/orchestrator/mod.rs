@@ -28,9 +28,12 @@ pub(crate) fn run(plan: &Plan) -> Result {
     let mut results = Results::new(plan);
     for workload in workloads {
         for point in workload.points {
-            let able: Vec<Contender> =
-                contenders.iter().filter(|contender| (contender.can)(&point.job)).copied().collect();
-            let measured = machine.measure(plan, workload, point, &able);
+            let able: Vec<Contender> = contenders
+                .iter()
+                .filter(|contender| contender.workloads.contains(&workload.name))
+                .copied()
+                .collect();
+            let measured = machine.measure(plan, point, &able);
             results.add(workload, point, measured);
         }
         results.show(workload);
@@ -88,13 +91,7 @@ impl Machine {
         Ok(Self { program: std::env::current_exe()?, server_core, client_core })
     }
 
-    fn measure(
-        &self,
-        plan: &Plan,
-        workload: &Workload,
-        point: &Point,
-        contenders: &[Contender],
-    ) -> Vec<Measured> {
+    fn measure(&self, plan: &Plan, point: &Point, contenders: &[Contender]) -> Vec<Measured> {
         let mut measured: Vec<Measured> =
             contenders.iter().map(|contender| Measured::new(*contender)).collect();
         for round in 0..plan.rounds {
@@ -118,7 +115,6 @@ impl Machine {
             }
         }
         progress("");
-        let _ = workload;
         measured
     }
 

@@ -105,12 +105,8 @@ pub(crate) fn list(workloads: &[&Workload], contenders: &[Contender]) -> Result 
     }
     println!("\ncontenders");
     for contender in contenders {
-        let able = workloads
-            .iter()
-            .filter(|workload| workload.points.iter().any(|point| (contender.can)(&point.job)));
-        let able: Vec<&str> = able.map(|workload| workload.name).collect();
         println!("  {:<18} {:<9} {}", contender.name, contender.kind.name(), contender.about);
-        println!("  {:<18} {:<9} {}", "", "", able.join(" "));
+        println!("  {:<18} {:<9} {}", "", "", contender.workloads.join(" "));
     }
     Ok(())
 }

@@ -5,14 +5,14 @@ use glommio::{LocalExecutorBuilder, Placement, spawn_local};
 
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::meter::{self, Figures};
-use crate::workload::{Echo, Job};
+use crate::workload::{COMMON, Echo, Job};
 use crate::{Result, hand};
 
 pub(crate) const CONTENDER: Contender = Contender {
     name: "hand-glommio",
     kind: Kind::ByHand,
     about: "glommio: a task for each connection, framed, one write in a turn",
-    can: Job::is_common,
+    workloads: COMMON,
     serve: |_| run(serve()),
     load: |load| match load.job {
         Job::Echo(echo) => run(self::echo(load, echo)),

@@ -7,14 +7,14 @@ use async_io::Async;
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::meter::{self, Figures};
 use crate::runtimes::Smol;
-use crate::workload::{Echo, Job};
+use crate::workload::{COMMON, Echo, Job};
 use crate::{Result, hand};
 
 pub(crate) const CONTENDER: Contender = Contender {
     name: "hand-smol",
     kind: Kind::ByHand,
     about: "smol, an executor of one thread: a task for each connection, framed, one write in a turn",
-    can: Job::is_common,
+    workloads: COMMON,
     serve: |_| Smol::run(serve),
     load: |load| match load.job {
         Job::Echo(echo) => Smol::run(async |smol| self::echo(load, echo, smol).await),

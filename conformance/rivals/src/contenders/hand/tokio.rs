@@ -5,14 +5,14 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::meter::{self, Figures};
 use crate::runtimes::Tokio;
-use crate::workload::{Echo, Job};
+use crate::workload::{COMMON, Echo, Job};
 use crate::{Result, hand};
 
 pub(crate) const CONTENDER: Contender = Contender {
     name: "hand-tokio",
     kind: Kind::ByHand,
     about: "tokio, current_thread: a task for each connection, framed, one write in a turn",
-    can: Job::is_common,
+    workloads: COMMON,
     serve: |_| Tokio::run(serve()),
     load: |load| match load.job {
         Job::Echo(echo) => Tokio::run(self::echo(load, echo)),

@@ -18,7 +18,7 @@ pub(crate) const CONTENDER: Contender = Contender {
     name: "hand-tokio-busy",
     kind: Kind::ByHand,
     about: "as hand-tokio, but tasks ask their sockets without a pause",
-    can: |job| job.is_echo() && job.is_common(),
+    workloads: &["W1", "W2", "W3", "W4"],
     serve: |_| Tokio::run(serve()),
     load: |load| match load.job {
         Job::Echo(echo) => Tokio::run(self::echo(load, echo)),

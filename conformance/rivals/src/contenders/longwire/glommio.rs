@@ -9,14 +9,14 @@ use super::{Connection, config, handler};
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::meter::Figures;
 use crate::runtimes::Glommio;
-use crate::workload::Job;
+use crate::workload::{ALL, Job};
 use crate::{Result, callers};
 
 pub(crate) const CONTENDER: Contender = Contender {
     name: "longwire-glommio",
     kind: Kind::Longwire,
     about: "adapter-glommio on the executor that it makes, all defaults",
-    can: |_| true,
+    workloads: ALL,
     serve: |job| run(serve(job))?,
     load: |load| run(self::load(load))?,
 };

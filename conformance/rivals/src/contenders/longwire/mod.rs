@@ -93,8 +93,9 @@ impl Caller for Connection {
         check(self.body.len(), reply.body.len())
     }
 
-    async fn transfer(&self, length: usize) -> Result {
-        let reply = self.client.call(LENGTH, vec![7; length]).lane(Lane::Bulk).await?;
+    async fn transfer(&self, body: Bytes) -> Result {
+        let length = body.len();
+        let reply = self.client.call(LENGTH, body).lane(Lane::Bulk).await?;
         if reply.body == length.to_string() {
             Ok(())
         } else {

@@ -9,14 +9,14 @@ use super::{Connection, config, handler};
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::meter::Figures;
 use crate::runtimes::Smol;
-use crate::workload::Job;
+use crate::workload::{ALL, Job};
 use crate::{Result, callers};
 
 pub(crate) const CONTENDER: Contender = Contender {
     name: "longwire-smol",
     kind: Kind::Longwire,
     about: "adapter-smol on an executor of one thread, all defaults",
-    can: |_| true,
+    workloads: ALL,
     serve: |job| Smol::run(async |smol| serve(job, smol).await),
     load: |load| Smol::run(async |smol| self::load(load, smol).await),
 };

@@ -9,14 +9,14 @@ use super::{Connection, config, handler};
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::meter::Figures;
 use crate::runtimes::Tokio;
-use crate::workload::Job;
+use crate::workload::{ALL, Job};
 use crate::{Result, callers};
 
 pub(crate) const CONTENDER: Contender = Contender {
     name: "longwire-tokio",
     kind: Kind::Longwire,
     about: "adapter-tokio on a runtime of one thread, all defaults",
-    can: |_| true,
+    workloads: ALL,
     serve: |job| Tokio::run(serve(job)),
     load: |load| Tokio::run(self::load(load)),
 };

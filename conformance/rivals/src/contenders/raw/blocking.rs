@@ -14,7 +14,7 @@ pub(crate) const CONTENDER: Contender = Contender {
     name: "raw-blocking",
     kind: Kind::Limit,
     about: "blocking sockets; the server sends back the bytes that it reads",
-    can: |job| matches!(job, Job::Echo(Echo { connections: 1, .. })) && job.is_common(),
+    workloads: &["W1", "W2", "W4"],
     serve: |_| serve(),
     load: |load| match load.job {
         Job::Echo(echo) => self::echo(load, echo),

@@ -13,7 +13,7 @@ pub(crate) const CONTENDER: Contender = Contender {
     name: "raw-busy",
     kind: Kind::Limit,
     about: "as raw-epoll, but both ends ask their sockets without a pause",
-    can: |job| job.is_echo() && job.is_common(),
+    workloads: &["W1", "W2", "W3", "W4"],
     serve: |_| serve(),
     load: |load| match load.job {
         Job::Echo(echo) => self::echo(load, echo),

@@ -14,13 +14,13 @@ use crate::callers::{self, Caller, check};
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::meter::Figures;
 use crate::runtimes::Tokio;
-use crate::workload::Job;
+use crate::workload::COMMON;
 
 pub(crate) const CONTENDER: Contender = Contender {
     name: "tarpc",
     kind: Kind::Rival,
     about: "tarpc 0.38 on tokio: length-delimited bincode, a task for each request",
-    can: Job::is_common,
+    workloads: COMMON,
     serve: |_| Tokio::run(serve()),
     load: |load| Tokio::run(self::load(load)),
 };

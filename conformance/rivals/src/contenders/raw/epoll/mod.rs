@@ -19,7 +19,7 @@ pub(crate) const CONTENDER: Contender = Contender {
     name: "raw-epoll",
     kind: Kind::Limit,
     about: "epoll, edge-triggered; the server sends back the bytes that it reads",
-    can: |job| !matches!(job, Job::Mixed { .. }),
+    workloads: &["W1", "W2", "W3", "W4", "W5", "W6", "W8"],
     serve: |job| match *job {
         Job::Broadcast { size, .. } => broadcast::serve(size),
         _ => serve(),

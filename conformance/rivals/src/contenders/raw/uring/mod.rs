@@ -6,6 +6,7 @@ mod ring;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 
+use memmap2::MmapMut;
 use slab::Slab;
 
 use self::ring::{Kind as Done, Operation, Ring, accepted};
@@ -13,13 +14,13 @@ use crate::Result;
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::hand::{self, Client, Walker};
 use crate::meter::{self, Figures};
-use crate::workload::{Echo, Job};
+use crate::workload::{COMMON, Echo, Job};
 
 pub(crate) const CONTENDER: Contender = Contender {
     name: "raw-uring",
     kind: Kind::Limit,
     about: "io_uring; the server sends back the bytes that it reads",
-    can: Job::is_common,
+    workloads: COMMON,
     serve: |_| serve(),
     load: |load| match load.job {
         Job::Echo(echo) => self::echo(load, echo),
@@ -41,16 +42,19 @@ fn serve() -> Result {
     loop {
         ring.wait(&mut done)?;
         for (Operation { kind, token, buffer }, result) in done.drain(..) {
-            match kind {
-                Done::Accept => {
+            match (kind, buffer) {
+                (Done::Accept, _) => {
                     let stream = accepted(result)?;
                     stream.set_nodelay(true)?;
                     let token = streams.insert(stream);
-                    ring.read(&streams[token], token, vec![0; READ])?;
+                    // Its pages are taken when they are written to.
+                    ring.read(&streams[token], token, MmapMut::map_anon(READ)?)?;
                 }
-                Done::Read if result > 0 => ring.write(&streams[token], token, buffer, length(result)?)?,
-                Done::Write if result > 0 => ring.read(&streams[token], token, buffer)?,
-                Done::Read | Done::Write => drop(streams.try_remove(token)),
+                (Done::Read, Some(buffer)) if result > 0 => {
+                    ring.write(&streams[token], token, buffer, length(result)?)?;
+                }
+                (Done::Write, Some(buffer)) if result > 0 => ring.read(&streams[token], token, buffer)?,
+                (Done::Read | Done::Write, _) => drop(streams.try_remove(token)),
             }
         }
     }
@@ -71,7 +75,8 @@ fn echo(load: &Load, echo: Echo) -> Result<Figures> {
     let mut done = Vec::new();
     while !callers.iter().all(|caller| caller.client.is_over()) {
         ring.wait(&mut done)?;
-        for (Operation { kind, token, mut buffer }, result) in done.drain(..) {
+        for (Operation { kind, token, buffer }, result) in done.drain(..) {
+            let Some(mut buffer) = buffer else { continue };
             let caller = callers.get_mut(token).ok_or("an operation of no connection")?;
             let length = length(result)?;
             match kind {
@@ -102,7 +107,7 @@ struct Caller {
 
 impl Caller {
     /// Writes what is new, if nothing is being written.
-    fn write(&mut self, ring: &mut Ring, token: usize) -> Result {
+    fn write(&mut self, ring: &mut Ring<Vec<u8>>, token: usize) -> Result {
         if self.client.out().is_empty() {
             return Ok(());
         }
