@@ -1,0 +1,47 @@
+//! Longwire on tokio.
+
+use std::sync::{Arc, OnceLock};
+
+use adapter_tokio::{NoHandler, Server, client};
+
+use super::broadcast::Audience;
+use super::{Connection, config, handler};
+use crate::contender::{Contender, Kind, Load, listening};
+use crate::meter::Figures;
+use crate::runtimes::Tokio;
+use crate::workload::{ALL, Job};
+use crate::{Result, callers};
+
+pub(crate) const CONTENDER: Contender = Contender {
+    name: "longwire-tokio",
+    kind: Kind::Longwire,
+    about: "adapter-tokio on a runtime of one thread, all defaults",
+    workloads: ALL,
+    serve: |job| Tokio::run(serve(job)),
+    load: |load| Tokio::run(self::load(load)),
+};
+
+async fn serve(job: &Job) -> Result {
+    let handle = Arc::new(OnceLock::new());
+    let server =
+        Server::builder(handler(handle.clone(), job)).config(config(job)).bind("127.0.0.1:0").await?;
+    handle.get_or_init(|| server.handle());
+    listening(server.local_addr())?;
+    server.serve().await;
+    Ok(())
+}
+
+async fn load(load: &Load) -> Result<Figures> {
+    if let Job::Broadcast { peers, .. } = load.job {
+        let connect = async |audience: &Audience| {
+            let client = client(audience.handler()).config(config(&load.job));
+            Ok(client.connect(load.address).await?)
+        };
+        return Audience::new(peers).load(load, connect).await;
+    }
+    let connect = async |size| {
+        let client = client(NoHandler).config(config(&load.job)).connect(load.address).await?;
+        Ok(Connection::new(client, size))
+    };
+    callers::load(load, &Tokio, connect).await
+}
