@@ -52,11 +52,7 @@ impl Io for Stream {
         })
     }
 
-    fn read_now(
-        &mut self,
-        most: usize,
-        sink: &mut dyn FnMut(&mut [u8]),
-    ) -> Option<Poll<io::Result<usize>>> {
+    fn read_now(&mut self, most: usize, sink: &mut dyn FnMut(&mut [u8])) -> Option<Poll<io::Result<usize>>> {
         Some(adapter_kit::read_now(&descriptor::of(&self.0), most, sink))
     }
 

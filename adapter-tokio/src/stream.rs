@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -45,11 +45,7 @@ impl Io for Stream {
         })
     }
 
-    fn read_now(
-        &mut self,
-        most: usize,
-        sink: &mut dyn FnMut(&mut [u8]),
-    ) -> Option<Poll<io::Result<usize>>> {
+    fn read_now(&mut self, most: usize, sink: &mut dyn FnMut(&mut [u8])) -> Option<Poll<io::Result<usize>>> {
         Some(adapter_kit::read_now(&self.0, most, sink))
     }
 
@@ -97,6 +93,11 @@ impl proto_core::peer::Sleep for Sleep {
             *armed = at;
         }
         timer.as_mut().poll(cx)
+    }
+
+    fn wake_soon(&mut self, cx: &mut Context<'_>) {
+        // A task that wakes itself has 60 more turns before whoever blocks on a future has one.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
     }
 }
 

@@ -179,11 +179,7 @@ impl<S: Io> Io for ObservedStream<S> {
         self.moved(result)
     }
 
-    fn read_now(
-        &mut self,
-        most: usize,
-        sink: &mut dyn FnMut(&mut [u8]),
-    ) -> Option<Poll<io::Result<usize>>> {
+    fn read_now(&mut self, most: usize, sink: &mut dyn FnMut(&mut [u8])) -> Option<Poll<io::Result<usize>>> {
         let result = self.inner.read_now(most, sink)?;
         Some(self.moved(result))
     }

@@ -131,9 +131,9 @@ impl<R: Runtime> Line<R> {
         let mut bytes = vec![0; room.clamp(1, READ)];
         let read = match source.poll_read_into(cx, &mut bytes) {
             Some(read) => read.map_ok(|read| bytes.truncate(read)),
-            None => {
-                source.poll_read(cx, usize::MAX, &mut |read| bytes = read.to_vec()).map_ok(|read| bytes.truncate(read))
-            }
+            None => source
+                .poll_read(cx, usize::MAX, &mut |read| bytes = read.to_vec())
+                .map_ok(|read| bytes.truncate(read)),
         };
         match read {
             Poll::Pending => return false,

@@ -125,6 +125,7 @@ pub struct ClientBuilder<R, H> {
     connect_timeout: Duration,
     reconnect: Option<ReconnectConfig>,
     while_down: WhileDown,
+    busy_poll: Option<Duration>,
 }
 
 impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
@@ -139,6 +140,7 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
             connect_timeout: Duration::from_secs(10),
             reconnect: Some(ReconnectConfig::default()),
             while_down: WhileDown::default(),
+            busy_poll: None,
         }
     }
 
@@ -178,6 +180,13 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
     /// deadlines ([`WhileDown::default`]).
     pub fn while_down(mut self, policy: WhileDown) -> Self {
         self.while_down = policy;
+        self
+    }
+
+    /// Goes on asking the connection for more, for this long after it was last in use, before it rests; `None` (default) rests
+    /// at once. See [`Driver::busy_poll`](crate::peer::Driver::busy_poll) for what it costs.
+    pub fn busy_poll(mut self, busy_poll: Option<Duration>) -> Self {
+        self.busy_poll = busy_poll;
         self
     }
 
@@ -280,14 +289,24 @@ impl<R: Runtime, H: Handler> ClientBuilder<R, H> {
         addresses: impl IntoIterator<Item = impl Into<Address>>,
     ) -> Result<Prepared<R, H>, ConnectError> {
         let Self {
-            runtime, handler, mut config, credentials, connect_timeout, reconnect, while_down, ..
+            runtime,
+            handler,
+            mut config,
+            credentials,
+            connect_timeout,
+            reconnect,
+            while_down,
+            busy_poll,
+            ..
         } = self;
         let ask = self.ask_credentials;
         config.credentials = credentials.unwrap_or(config.credentials);
         let bare = Config { credentials: Credentials::default(), ..config.clone() }.share()?;
         let config = config.share()?;
         let (handler, addresses) = (Arc::new(handler), addresses.into_iter().map(Into::into).collect());
-        let plan = Plan { runtime, handler, config, bare, credentials: ask, addresses, connect_timeout };
+        let credentials = ask;
+        let plan =
+            Plan { runtime, handler, config, bare, credentials, addresses, connect_timeout, busy_poll };
         Ok(Prepared { plan: Arc::new(plan), reconnect, while_down })
     }
 }

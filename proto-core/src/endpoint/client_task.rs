@@ -44,6 +44,7 @@ pub(super) struct Plan<R, H> {
     pub(super) credentials: Option<AskCredentials>,
     pub(super) addresses: Vec<Address>,
     pub(super) connect_timeout: Duration,
+    pub(super) busy_poll: Option<Duration>,
 }
 
 /// Gives the credentials for one attempt.
@@ -122,7 +123,8 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
         let config = if bare { &self.plan.bare } else { fresh.as_ref().unwrap_or(&self.plan.config) };
         let identity = Identity { id: 0, remote: Some(remote), seed: runtime.seed() };
         let driver = Driver::renew(&self.peer, config, identity, stream, runtime.sleep(), handler.clone());
-        self.stage = Stage::Driving { driver: Box::new(driver), opened: false };
+        let driver = Box::new(driver.busy_poll(self.plan.busy_poll));
+        self.stage = Stage::Driving { driver, opened: false };
     }
 
     /// Does what the dialer says.

@@ -36,6 +36,7 @@ pub struct Server<R: Runtime, H> {
     handler: Arc<H>,
     config: SharedConfig,
     max_connections: Option<usize>,
+    busy_poll: Option<Duration>,
     hooks: Hooks,
     registry: Arc<Registry>,
 }
@@ -84,6 +85,7 @@ impl<R: Runtime + Default, H: Handler> Server<R, H> {
             handler,
             config,
             max_connections: None,
+            busy_poll: None,
             hooks: Hooks::default(),
             stop: StopOnDrop { registry: registry.clone(), shared: None },
             registry,
@@ -118,7 +120,9 @@ impl<R: Runtime, H: Handler> Server<R, H> {
     where
         R: Spawn<ConnectionTask<R, H>>,
     {
-        let Self { runtime, mut listener, handler, config, max_connections, hooks, registry, stop } = self;
+        let Self { runtime, mut listener, handler, config, max_connections, hooks, registry, stop, .. } =
+            self;
+        let busy_poll = self.busy_poll;
         let place = registry.join();
         let (clock, mut sleep, mut backoff) = (runtime.clock(), runtime.sleep(), AcceptBackoff::new());
         loop {
@@ -147,6 +151,7 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                         runtime.sleep(),
                         handler.clone(),
                     );
+                    let driver = driver.busy_poll(busy_poll);
                     let membership = registry.enter(driver.peer());
                     let hook = hooks.handshake_error.clone();
                     runtime.spawn(ConnectionTask {
@@ -262,13 +267,15 @@ pub struct ServerBuilder<R, H> {
     handler: H,
     config: Config,
     max_connections: Option<usize>,
+    busy_poll: Option<Duration>,
     hooks: Hooks,
 }
 
 impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
     /// A server on this runtime.
     pub fn on(runtime: R, handler: H) -> Self {
-        Self { runtime, handler, config: Config::default(), max_connections: None, hooks: Hooks::default() }
+        let (config, hooks) = (Config::default(), Hooks::default());
+        Self { runtime, handler, config, max_connections: None, busy_poll: None, hooks }
     }
 
     /// Limits and times of each connection. Default: [`Config::default`].
@@ -280,6 +287,13 @@ impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
     /// Most connections at a time; `None` (default) is no limit. Further ones wait in the system's queue until one ends.
     pub fn max_connections(mut self, most: Option<usize>) -> Self {
         self.max_connections = most;
+        self
+    }
+
+    /// Goes on asking a connection for more, for this long after it was last in use, before it rests; `None` (default) rests at
+    /// once. See [`Driver::busy_poll`] for what it costs.
+    pub fn busy_poll(mut self, busy_poll: Option<Duration>) -> Self {
+        self.busy_poll = busy_poll;
         self
     }
 
@@ -310,14 +324,14 @@ impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
     /// # Errors
     /// If the configuration makes no sense, or if the address cannot be resolved or listened on.
     pub async fn bind(self, address: impl Into<Address>) -> Result<Server<R, H>, BindError> {
-        let Self { runtime, handler, config, max_connections, hooks } = self;
+        let Self { runtime, handler, config, max_connections, busy_poll, hooks } = self;
         let config = config.share()?;
         let address = address.into();
         let (listener, local) = listen(&runtime, &address).await?;
         let registry = Registry::new(local);
         let handler = Arc::new(handler);
         let stop = StopOnDrop { registry: registry.clone(), shared: None };
-        Ok(Server { stop, runtime, listener, handler, config, max_connections, hooks, registry })
+        Ok(Server { stop, runtime, listener, handler, config, max_connections, busy_poll, hooks, registry })
     }
 
     /// Accepts from a socket that other servers accept from too, on other threads: see [`SharedListener`]. To be called on
@@ -327,7 +341,7 @@ impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
     /// If the configuration makes no sense, if the servers that share the socket have ended already, or if the runtime cannot
     /// take the socket over.
     pub fn share(self, listener: &SharedListener<R::Socket>) -> Result<Server<R, H>, BindError> {
-        let Self { runtime, handler, config, max_connections, hooks } = self;
+        let Self { runtime, handler, config, max_connections, busy_poll, hooks } = self;
         let (config, registry) = (config.share()?, listener.registry().clone());
         let shared = Some(listener.clone());
         let listener = listener.listener(&runtime).map_err(|error| {
@@ -336,7 +350,7 @@ impl<R: Runtime, H: Handler> ServerBuilder<R, H> {
         })?;
         let handler = Arc::new(handler);
         let stop = StopOnDrop { registry: registry.clone(), shared };
-        Ok(Server { stop, runtime, listener, handler, config, max_connections, hooks, registry })
+        Ok(Server { stop, runtime, listener, handler, config, max_connections, busy_poll, hooks, registry })
     }
 }
 

@@ -361,7 +361,8 @@ impl Seats {
 
     fn leave(&mut self, call: CallId) -> Option<CallerKey> {
         let id = call.sequence();
-        match self.seats.get_mut(usize::from(id.slot())).and_then(|seat| seat.take_if(|(own, _)| *own == id)) {
+        match self.seats.get_mut(usize::from(id.slot())).and_then(|seat| seat.take_if(|(own, _)| *own == id))
+        {
             Some((_, key)) => Some(key),
             None => self.displaced.remove(&id.to_u64()),
         }

@@ -86,4 +86,11 @@ pub trait Sleep {
     /// when something is due before it. So arming a timer again is worth it only when `at` has changed. Being ready early
     /// does no harm, since the driver trusts its clock alone.
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
+
+    /// Has the task of `cx` woken as soon as everybody else had a turn: other tasks, whatever blocks on a future, and the
+    /// runtime itself, which looks for what has come. For [busy polling](super::Driver::busy_poll). Default: it is woken at
+    /// once, which is right for runtimes whose turns are short.
+    fn wake_soon(&mut self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
 }

@@ -56,23 +56,38 @@ impl<I: Io> Link<I> {
             })
         };
         self.read_blocked = polled.is_pending();
-        let now = shared.clock.now();
+        self.note_read(shared, polled, lent)
+    }
+
+    /// Reads once, without being woken later. Says whether anything came; `None` if the transport cannot.
+    pub(super) fn read_now(&mut self, shared: &Shared, most: usize) -> Option<bool> {
+        let mut lent = false;
+        let polled = self.io.read_now(most, &mut |bytes| {
+            lent = true;
+            shared.lock().connection.handle_input(shared.clock.now(), bytes);
+        })?;
+        Some(self.note_read(shared, polled, lent))
+    }
+
+    /// Tells the connection what reading came to beside bytes. Says whether that was anything.
+    fn note_read(&mut self, shared: &Shared, polled: Poll<io::Result<usize>>, lent: bool) -> bool {
         if let (Some(error), Poll::Pending) = (self.write_failed, &polled) {
             let connection = &mut shared.lock().connection;
             let ends_now = !connection.is_closed();
-            connection.handle_transport_error(now, error);
+            connection.handle_transport_error(shared.clock.now(), error);
             return ends_now;
         }
         match polled {
-            Poll::Pending => {}
+            Poll::Pending => return false,
             Poll::Ready(Ok(_)) if lent => {}
-            Poll::Ready(Ok(_)) => shared.lock().connection.handle_eof(now),
+            Poll::Ready(Ok(_)) => shared.lock().connection.handle_eof(shared.clock.now()),
             Poll::Ready(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => {
+                let now = shared.clock.now();
                 shared.lock().connection.handle_transport_error(now, error.kind().into());
             }
         }
-        !self.read_blocked
+        true
     }
 
     /// Reads the rest of a large body straight into its own memory, if one is arriving and the transport can.

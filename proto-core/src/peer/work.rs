@@ -116,6 +116,11 @@ impl<H: Handler> Work<H> {
         }
     }
 
+    /// Whether no handler waits.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.waiting.is_none()
+    }
+
     /// How many handlers wait, those included that are over and have not left.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {

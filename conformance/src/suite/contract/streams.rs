@@ -205,7 +205,9 @@ impl<S: Io> End<S> {
     /// Reads some; nothing at the end.
     pub(super) async fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let read = poll_fn(|cx| self.0.borrow_mut().poll_read(cx, usize::MAX, &mut |read| bytes.extend_from_slice(read)));
+        let read = poll_fn(|cx| {
+            self.0.borrow_mut().poll_read(cx, usize::MAX, &mut |read| bytes.extend_from_slice(read))
+        });
         let read = read.await?;
         if read == bytes.len() {
             Ok(bytes)

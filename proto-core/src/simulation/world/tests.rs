@@ -21,7 +21,9 @@ async fn write(stream: &mut VirtualStream, mut bytes: &[u8]) -> io::Result<()> {
 
 async fn read(stream: &mut VirtualStream) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
-    while poll_fn(|cx| stream.poll_read(cx, usize::MAX, &mut |bytes| all.extend_from_slice(bytes))).await? > 0 {}
+    while poll_fn(|cx| stream.poll_read(cx, usize::MAX, &mut |bytes| all.extend_from_slice(bytes))).await? > 0
+    {
+    }
     Ok(all)
 }
 
