@@ -36,6 +36,12 @@ pub(crate) struct Plan {
     /// How long each measurement takes, without its warm-up
     #[arg(long, default_value_t = 2.0)]
     pub(crate) seconds: f64,
+    /// Writes everything to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Draws a picture for each workload, in a folder; if none is named, in that beside the manifest
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = concat!(env!("CARGO_MANIFEST_DIR"), "/plots"))]
+    pub(crate) plots: Option<PathBuf>,
     /// Shows which workloads and contenders there are
     #[arg(long)]
     pub(crate) list: bool,
