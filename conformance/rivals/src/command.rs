@@ -1,5 +1,6 @@
 //! The command line: of the orchestrator, and of the processes that it starts from the same executable.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,7 +92,7 @@ pub(crate) fn run() -> Result {
             let (contender, point) = child.prepare(Side::Client)?;
             let time = Duration::try_from_secs_f64(seconds)?;
             let figures = (contender.load)(&Load { job: point.job, address, server, time })?;
-            println!("{}", serde_json::to_string(&figures)?);
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&figures)?)?;
             // Whatever still runs is of no use any more.
             std::process::exit(0)
         }

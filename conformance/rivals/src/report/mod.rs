@@ -72,7 +72,7 @@ impl Spread {
         let (least, most) = (*values.first()?, *values.last()?);
         let middle = values.len() / 2;
         // Between the two in the middle, if there are two.
-        let median = if values.len() % 2 == 0 {
+        let median = if values.len().is_multiple_of(2) {
             f64::midpoint(values[middle - 1], values[middle])
         } else {
             values[middle]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use jsonrpsee::core::client::ClientT;
 use jsonrpsee::rpc_params;
 use jsonrpsee::server::{PingConfig, RpcModule, Server, ServerConfig};
-use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 
 use crate::Result;
@@ -33,9 +32,7 @@ async fn serve() -> Result {
         .set_tcp_no_delay(true);
     let server = Server::builder().set_config(config.build()).build("127.0.0.1:0").await?;
     let mut module = RpcModule::new(());
-    module.register_method("echo", |parameters, (), _| {
-        parameters.one::<String>().map_err(ErrorObjectOwned::from)
-    })?;
+    module.register_method("echo", |parameters, (), _| parameters.one::<String>())?;
     listening(server.local_addr()?)?;
     server.start(module).stopped().await;
     Ok(())

@@ -18,7 +18,7 @@ use crate::meter::Figures;
 use crate::runtimes::Tokio;
 
 mod generated {
-    #![allow(clippy::all, unused_qualifications, unreachable_pub, reason = "it is generated")]
+    #![allow(warnings, clippy::all, clippy::allow_attributes_without_reason, reason = "it is generated")]
     tonic::include_proto!("rivals");
 }
 
