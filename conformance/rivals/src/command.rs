@@ -1,5 +1,6 @@
 //! The command line: of the orchestrator, and of the processes that it starts from the same executable.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +37,12 @@ pub(crate) struct Plan {
     /// How long each measurement takes, without its warm-up
     #[arg(long, default_value_t = 2.0)]
     pub(crate) seconds: f64,
+    /// Writes everything to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Draws a picture for each workload, in a folder; if none is named, in that beside the manifest
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = concat!(env!("CARGO_MANIFEST_DIR"), "/plots"))]
+    pub(crate) plots: Option<PathBuf>,
     /// Shows which workloads and contenders there are
     #[arg(long)]
     pub(crate) list: bool,
@@ -85,7 +92,7 @@ pub(crate) fn run() -> Result {
             let (contender, point) = child.prepare(Side::Client)?;
             let time = Duration::try_from_secs_f64(seconds)?;
             let figures = (contender.load)(&Load { job: point.job, address, server, time })?;
-            println!("{}", serde_json::to_string(&figures)?);
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&figures)?)?;
             // Whatever still runs is of no use any more.
             std::process::exit(0)
         }

@@ -34,6 +34,7 @@ pub(crate) enum Kind {
     /// Longwire.
     Longwire,
     /// What others offer for the same purpose.
+    #[cfg_attr(not(feature = "rivals"), expect(dead_code, reason = "there are none without that feature"))]
     Rival,
 }
 

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 /// Whatever goes wrong is told to a person.
 type Error = Box<dyn std::error::Error + Send + Sync>;
-type Result<T = ()> = std::result::Result<T, Error>;
+type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {
     match command::run() {

@@ -88,3 +88,24 @@ pub(crate) fn resident_bytes(process: u32) -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("Rss:")).ok_or("no Rss in smaps_rollup")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? << 10)
 }
+
+/// What the processor calls itself.
+pub(crate) fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.trim().into())
+}
+
+/// The kernel's version.
+pub(crate) fn kernel() -> String {
+    said_by("/proc/sys/kernel/osrelease")
+}
+
+/// How TCP decides how much to send.
+pub(crate) fn congestion_control() -> String {
+    said_by("/proc/sys/net/ipv4/tcp_congestion_control")
+}
+
+fn said_by(path: &str) -> String {
+    fs::read_to_string(path).map_or_else(|_| "unknown".into(), |text| text.trim().into())
+}

@@ -1,20 +1,21 @@
 //! The client's half of one connection: a slab says which call a reply belongs to.
 
+use std::io::{self, IoSlice};
 use std::time::Instant;
 
 use slab::Slab;
 
-use super::frames::{Frames, Walker, encode};
+use super::frames::{Frames, Walker};
+use super::output::Output;
 use crate::meter;
 
 /// Calls under way, and the bytes that they want to send.
 pub(crate) struct Client<R> {
     calls: Slab<Option<Instant>>,
-    body: Vec<u8>,
     replies: R,
-    out: Vec<u8>,
-    over: bool,
-    wrong: bool,
+    output: Output,
+    is_over: bool,
+    is_wrong: bool,
 }
 
 /// Finds the replies in what was read.
@@ -39,53 +40,48 @@ impl Replies for Walker {
 impl<R: Replies> Client<R> {
     /// One that has made so many calls.
     pub(crate) fn new(in_flight: usize, size: usize) -> Self {
-        let mut client = Self {
-            calls: Slab::with_capacity(in_flight),
-            body: vec![7; size],
-            replies: R::default(),
-            out: Vec::with_capacity(in_flight * (size + 12)),
-            over: false,
-            wrong: false,
-        };
+        let mut calls = Slab::with_capacity(in_flight);
+        let mut output = Output::new(size, in_flight);
         for _ in 0..in_flight {
-            client.calls.vacant_entry().insert(meter::start());
+            output.request(calls.insert(meter::start()) as u64);
         }
-        for number in 0..in_flight {
-            encode(&mut client.out, number as u64, &client.body);
-        }
-        client
+        Self { calls, replies: R::default(), output, is_over: false, is_wrong: false }
     }
 
     /// Takes what was read. Each reply makes the next call.
     pub(crate) fn feed(&mut self, input: &[u8]) {
-        let Self { calls, body, replies, out, over, wrong } = self;
+        let Self { calls, replies, output, is_over, is_wrong } = self;
         replies.feed(input, |number, length| {
             let Some(started) = calls.try_remove(number as usize) else {
-                *wrong = true;
+                *is_wrong = true;
                 return;
             };
-            *wrong |= length != body.len();
+            *is_wrong |= length != output.size();
             if meter::end(started) {
-                let number = calls.insert(meter::start());
-                encode(out, number as u64, body);
+                output.request(calls.insert(meter::start()) as u64);
             } else {
-                *over = true;
+                *is_over = true;
             }
         });
     }
 
-    /// What is to be written. Whoever has written it clears it.
-    pub(crate) const fn out(&mut self) -> &mut Vec<u8> {
-        &mut self.out
+    /// Writes what waits, until that would block.
+    pub(crate) fn write(&mut self, write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<()> {
+        self.output.write(write)
+    }
+
+    /// Gives what waits to one that writes it itself.
+    pub(crate) fn take_output(&mut self, into: &mut Vec<u8>) {
+        self.output.take(into);
     }
 
     /// Whether the time is over.
     pub(crate) const fn is_over(&self) -> bool {
-        self.over
+        self.is_over
     }
 
     /// Fails if a reply came that nobody waited for, or that was not as long as its request.
     pub(crate) fn check(&self) -> crate::Result {
-        if self.wrong { Err("a reply is not what was asked for".into()) } else { Ok(()) }
+        if self.is_wrong { Err("a reply is not what was asked for".into()) } else { Ok(()) }
     }
 }

@@ -1,17 +1,24 @@
 //! A frame: its body's length as a `u32`, a number that the answer repeats as a `u64`, and the body.
 
 /// Bytes before a body.
-const HEADER: usize = 12;
+pub(super) const HEADER: usize = 12;
 
 /// Appends a frame.
 pub(crate) fn encode(out: &mut Vec<u8>, number: u64, body: &[u8]) {
     out.reserve(HEADER + body.len());
-    out.extend_from_slice(&(body.len() as u32).to_be_bytes());
-    out.extend_from_slice(&number.to_be_bytes());
+    out.extend_from_slice(&header(body.len(), number));
     out.extend_from_slice(body);
 }
 
-fn header(bytes: &[u8]) -> Option<(usize, u64)> {
+/// What stands before a body.
+pub(super) fn header(length: usize, number: u64) -> [u8; HEADER] {
+    let mut bytes = [0; HEADER];
+    bytes[..4].copy_from_slice(&(length as u32).to_be_bytes());
+    bytes[4..].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+fn parse(bytes: &[u8]) -> Option<(usize, u64)> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (number, _) = rest.split_first_chunk::<8>()?;
     Some((u32::from_be_bytes(*length) as usize, u64::from_be_bytes(*number)))
@@ -27,12 +34,12 @@ impl Frames {
     /// Takes what was read, and hands out the frames that are whole with it.
     pub(crate) fn feed(&mut self, mut input: &[u8], mut frame: impl FnMut(u64, &[u8])) {
         while !self.partial.is_empty() {
-            let wanted = header(&self.partial).map_or(HEADER, |(length, _)| HEADER + length);
+            let wanted = parse(&self.partial).map_or(HEADER, |(length, _)| HEADER + length);
             let taken = input.len().min(wanted - self.partial.len());
             self.partial.reserve_exact(wanted - self.partial.len());
             self.partial.extend_from_slice(&input[..taken]);
             input = &input[taken..];
-            let whole = header(&self.partial).filter(|(length, _)| HEADER + length == self.partial.len());
+            let whole = parse(&self.partial).filter(|(length, _)| HEADER + length == self.partial.len());
             match whole {
                 Some((_, number)) => {
                     frame(number, &self.partial[HEADER..]);
@@ -42,7 +49,7 @@ impl Frames {
                 None => {}
             }
         }
-        while let Some((length, number)) = header(input) {
+        while let Some((length, number)) = parse(input) {
             let Some(body) = input.get(HEADER..HEADER + length) else { break };
             frame(number, body);
             input = &input[HEADER + length..];
@@ -84,12 +91,12 @@ impl Walker {
                 ended(self.number, self.length);
             }
             let found = if self.partial.is_empty() {
-                header(input).inspect(|_| input = &input[HEADER..])
+                parse(input).inspect(|_| input = &input[HEADER..])
             } else {
                 let taken = input.len().min(HEADER - self.partial.len());
                 self.partial.extend_from_slice(&input[..taken]);
                 input = &input[taken..];
-                header(&self.partial).inspect(|_| self.partial.clear())
+                parse(&self.partial).inspect(|_| self.partial.clear())
             };
             let Some((length, number)) = found else {
                 self.partial.extend_from_slice(input);

@@ -4,6 +4,7 @@
 mod client;
 mod frames;
 mod idle;
+mod output;
 mod server;
 mod stream;
 

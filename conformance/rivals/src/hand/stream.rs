@@ -83,18 +83,19 @@ pub(crate) async fn echo(mut stream: impl Stream) -> io::Result<()> {
 /// Calls until the meter says that it is over.
 pub(crate) async fn call(mut stream: impl Stream, echo: Echo) -> Result {
     let mut client = Client::<Frames>::new(echo.in_flight, echo.size);
-    let mut written = 0;
+    let (mut output, mut written) = (Vec::new(), 0);
     poll_fn(|cx| {
         loop {
+            client.take_output(&mut output);
             // Reading goes on when writing cannot: the server may wait for just that.
-            while written < client.out().len() {
-                match stream.poll_write(cx, &client.out()[written..])? {
+            while written < output.len() {
+                match stream.poll_write(cx, &output[written..])? {
                     Poll::Ready(sent) => written += sent,
                     Poll::Pending => break,
                 }
             }
-            if written == client.out().len() {
-                client.out().clear();
+            if written == output.len() {
+                output.clear();
                 written = 0;
             }
             let read = with_buffers(|input, _| -> Poll<io::Result<usize>> {

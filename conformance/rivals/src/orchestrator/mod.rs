@@ -11,7 +11,7 @@ use self::child::{Child, Place};
 use crate::command::Plan;
 use crate::contender::Contender;
 use crate::meter::Figures;
-use crate::report::{self, Measured, Results};
+use crate::report::{self, Facts, Measured, Results};
 use crate::workload::{Point, WORKLOADS, Workload};
 use crate::{Result, contenders, page, system};
 
@@ -22,10 +22,11 @@ pub(crate) fn run(plan: &Plan) -> Result {
     let contenders = chosen_contenders(plan)?;
     let workloads = chosen_workloads(plan)?;
     if plan.list {
-        return report::list(&workloads, &contenders);
+        report::list(&workloads, &contenders);
+        return Ok(());
     }
     let machine = Machine::prepare()?;
-    let mut results = Results::new(plan);
+    let mut results = Results::new(plan, machine.facts());
     for workload in workloads {
         for point in workload.points {
             let able: Vec<Contender> = contenders
@@ -37,6 +38,7 @@ pub(crate) fn run(plan: &Plan) -> Result {
             results.add(workload, point, measured);
         }
         results.show(workload);
+        results.write(plan)?;
     }
     Ok(())
 }
@@ -74,12 +76,14 @@ fn chosen_workloads(plan: &Plan) -> Result<Vec<&'static Workload>> {
 /// Where things run.
 struct Machine {
     program: PathBuf,
+    cores: usize,
     server_core: usize,
     client_core: usize,
 }
 
 impl Machine {
     fn prepare() -> Result<Self> {
+        let cores = std::thread::available_parallelism()?.get();
         let (server_core, client_core) = system::two_cores()?;
         if server_core == client_core {
             eprintln!(
@@ -88,7 +92,19 @@ impl Machine {
         }
         // The orchestrator only waits, where the client is: but not beside the server.
         system::pin(client_core)?;
-        Ok(Self { program: std::env::current_exe()?, server_core, client_core })
+        Ok(Self { program: std::env::current_exe()?, cores, server_core, client_core })
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            processor: system::processor(),
+            cores: self.cores,
+            server_core: self.server_core,
+            client_core: self.client_core,
+            kernel: system::kernel(),
+            congestion_control: system::congestion_control(),
+            rustc: env!("RIVALS_RUSTC"),
+        }
     }
 
     fn measure(&self, plan: &Plan, point: &Point, contenders: &[Contender]) -> Vec<Measured> {

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use super::columns::Aim;
-use super::{Answer, MEASURE, Measured};
+use super::{Answer, Measured};
 
 pub(crate) fn of(answer: &Answer) -> String {
     let mut text = String::new();
     let (aim, columns) = (answer.point.job.aim(), answer.point.job.columns());
-    let measure = answer.measured.iter().find(|measured| measured.contender.name == MEASURE);
+    let measure = answer.measure();
     let names = answer.measured.iter().map(|measured| measured.contender.name.len());
     let width = names.max().unwrap_or(0).max(answer.point.title.len());
     // Writing to a string does not fail.
@@ -30,7 +30,8 @@ pub(crate) fn of(answer: &Answer) -> String {
         };
         text.push_str(&row);
         for column in columns {
-            let value = measured.spread(column).map(|spread| column.unit.write(spread.median));
+            let value =
+                measured.spread(column.figure, column.scale).map(|spread| column.unit.write(spread.median));
             let _ = write!(text, " {:>13}", value.unwrap_or_default());
         }
         text.push('\n');
@@ -39,10 +40,10 @@ pub(crate) fn of(answer: &Answer) -> String {
 }
 
 fn row(measured: &Measured, measure: Option<&Measured>, aim: Aim) -> Option<String> {
-    let found = measured.spread(&aim.column)?;
+    let found = measured.spread(aim.column.figure, aim.column.scale)?;
     let write = |value| aim.column.unit.write(value);
     let spread = format!("{}..{}", write(found.least), write(found.most));
-    let ratio = measure.and_then(|measure| measured.ratio(&aim.column, measure));
+    let ratio = measure.and_then(|measure| measured.ratio(aim.column.figure, measure));
     let ratio = ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median));
     Some(format!(" {:>14} {spread:>22} {ratio:>6}", write(found.median)))
 }

@@ -53,6 +53,7 @@ async fn echo(load: &Load, echo: Echo) -> Result<Figures> {
 }
 
 /// glommio's errors hold what belongs to a thread.
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
 fn text(error: glommio::GlommioError<()>) -> String {
     error.to_string()
 }

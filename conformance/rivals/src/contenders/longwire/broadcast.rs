@@ -18,7 +18,7 @@ use crate::page::{Word, word};
 const NEWS: u32 = 4;
 
 /// Pushes a message of so many bytes to every peer, and answers how many took it.
-pub(super) fn to_all(server: &OnceLock<ServerHandle>, size: usize) -> std::result::Result<Reply, Status> {
+pub(super) fn to_all(server: &OnceLock<ServerHandle>, size: usize) -> Result<Reply, Status> {
     let server = server.get().ok_or(StatusCode::HANDLER_FAILED)?;
     let outcome = server.broadcast(NEWS, vec![7; size]);
     if let Some(encodes) = word(Word::Encodes) {

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
+use super::READ;
 use crate::Result;
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::hand::{self, Client, Walker};
@@ -21,9 +22,6 @@ pub(crate) const CONTENDER: Contender = Contender {
         _ => Err("it only echoes".into()),
     },
 };
-
-/// Bytes that are read at once.
-const READ: usize = 64 << 10;
 
 fn serve() -> Result {
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -49,8 +47,7 @@ fn echo(load: &Load, echo: Echo) -> Result<Figures> {
     let mut buffer = vec![0; READ];
     while !client.is_over() {
         // What is in flight fits between the two, so that neither waits for the other to read.
-        stream.write_all(client.out())?;
-        client.out().clear();
+        client.write(|pieces| stream.write_vectored(pieces))?;
         let read = stream.read(&mut buffer)?;
         if read == 0 {
             return Err("the server has hung up".into());

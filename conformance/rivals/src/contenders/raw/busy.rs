@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
+use super::READ;
 use crate::Result;
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::hand::{self, Client, Walker};
@@ -21,8 +22,6 @@ pub(crate) const CONTENDER: Contender = Contender {
     },
 };
 
-/// Bytes that are read at once.
-const READ: usize = 64 << 10;
 /// The listener is asked once in so many rounds.
 const ACCEPT_EVERY: u32 = 1024;
 
@@ -84,15 +83,8 @@ fn echo(load: &Load, echo: Echo) -> Result<Figures> {
         callers.iter().map(|_| Client::<Walker>::new(echo.in_flight, echo.size)).collect();
     let mut buffer = vec![0; READ];
     while !clients.iter().all(Client::is_over) {
-        for (Connection { stream, written, .. }, client) in callers.iter_mut().zip(&mut clients) {
-            let out = client.out();
-            if *written < out.len() {
-                *written += unless_blocked(stream.write(&out[*written..]))?.unwrap_or(0);
-                if *written == out.len() {
-                    out.clear();
-                    *written = 0;
-                }
-            }
+        for (Connection { stream, .. }, client) in callers.iter_mut().zip(&mut clients) {
+            client.write(|pieces| stream.write_vectored(pieces))?;
             match unless_blocked(stream.read(&mut buffer))? {
                 Some(0) => return Err("the server has hung up".into()),
                 Some(read) => client.feed(&buffer[..read]),

@@ -8,4 +8,7 @@ mod uring;
 use crate::contender::Contender;
 
 pub(crate) const ALL: &[Contender] =
-    &[epoll::CONTENDER, blocking::CONTENDER, uring::CONTENDER, busy::CONTENDER];
+    &[epoll::CONTENDER, epoll::SMALL_TURNS, blocking::CONTENDER, uring::CONTENDER, busy::CONTENDER];
+
+/// Most bytes that are read at once. What is large travels faster in large turns; what is small does not care.
+const READ: usize = 256 << 10;

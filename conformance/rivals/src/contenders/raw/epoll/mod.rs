@@ -9,6 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use slab::Slab;
 
+use super::READ;
 use crate::Result;
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::hand::{self, Client, Walker};
@@ -22,28 +23,41 @@ pub(crate) const CONTENDER: Contender = Contender {
     workloads: &["W1", "W2", "W3", "W4", "W5", "W6", "W8"],
     serve: |job| match *job {
         Job::Broadcast { size, .. } => broadcast::serve(size),
-        _ => serve(),
+        _ => serve(READ),
     },
     load: |load| match load.job {
-        Job::Echo(echo) => self::echo(load, echo),
+        Job::Echo(echo) => self::echo(load, echo, READ),
         Job::Idle { connections } => hand::idle(load, connections),
         Job::Broadcast { peers, size } => broadcast::load(load, peers, size),
         Job::Mixed { .. } => Err("it cannot interleave".into()),
     },
 };
 
-/// Bytes that are read at once.
-const READ: usize = 64 << 10;
+/// The same with small turns, which let both ends of one connection work at once.
+pub(crate) const SMALL_TURNS: Contender = Contender {
+    name: "raw-epoll-small",
+    about: "as raw-epoll, but what is read at once is 3 KiB at most, so that both ends work at once",
+    workloads: &["W1", "W2", "W3"],
+    serve: |_| serve(SMALL_READ),
+    load: |load| match load.job {
+        Job::Echo(echo) => self::echo(load, echo, SMALL_READ),
+        _ => Err("it only echoes".into()),
+    },
+    ..CONTENDER
+};
+
+const SMALL_READ: usize = 3 << 10;
+
 const LISTENER: u64 = u64::MAX;
 
-fn serve() -> Result {
+fn serve(read: usize) -> Result {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
     listening(listener.local_addr()?)?;
     let mut connections: Slab<Connection> = Slab::new();
-    let mut buffer = vec![0; READ];
+    let mut buffer = vec![0; read];
     let mut events = [EpollEvent::empty(); 256];
     loop {
         let ready = wait(&epoll, &mut events)?;
@@ -145,7 +159,7 @@ fn write(stream: &mut TcpStream, from: &[u8]) -> Result<usize> {
     Ok(sent)
 }
 
-fn echo(load: &Load, echo: Echo) -> Result<Figures> {
+fn echo(load: &Load, echo: Echo, read: usize) -> Result<Figures> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let connect = |count| (0..count).map(|_| hand::connect(load)).collect::<Result<Vec<_>>>();
     let _idle = connect(echo.idle)?;
@@ -156,9 +170,9 @@ fn echo(load: &Load, echo: Echo) -> Result<Figures> {
         stream.set_nonblocking(true)?;
         epoll.add(&stream, EpollEvent::new(EDGES, number as u64))?;
         let client = Client::<Walker>::new(echo.in_flight, echo.size);
-        callers.push(Caller { stream, client, written: 0 });
+        callers.push(Caller { stream, client });
     }
-    let mut buffer = vec![0; READ];
+    let mut buffer = vec![0; read];
     let mut events = [EpollEvent::empty(); 256];
     let mut left = callers.len();
     while left > 0 {
@@ -178,7 +192,6 @@ fn echo(load: &Load, echo: Echo) -> Result<Figures> {
 struct Caller {
     stream: TcpStream,
     client: Client<Walker>,
-    written: usize,
 }
 
 impl Caller {
@@ -199,12 +212,6 @@ impl Caller {
     }
 
     fn write(&mut self) -> Result {
-        let out = self.client.out();
-        self.written += write(&mut self.stream, &out[self.written..])?;
-        if self.written == out.len() {
-            out.clear();
-            self.written = 0;
-        }
-        Ok(())
+        Ok(self.client.write(|pieces| self.stream.write_vectored(pieces))?)
     }
 }

@@ -10,6 +10,7 @@ use memmap2::MmapMut;
 use slab::Slab;
 
 use self::ring::{Kind as Done, Operation, Ring, accepted};
+use super::READ;
 use crate::Result;
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::hand::{self, Client, Walker};
@@ -28,9 +29,6 @@ pub(crate) const CONTENDER: Contender = Contender {
         Job::Broadcast { .. } | Job::Mixed { .. } => Err("it only echoes".into()),
     },
 };
-
-/// Bytes that are read at once.
-const READ: usize = 64 << 10;
 
 fn serve() -> Result {
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -101,18 +99,19 @@ fn echo(load: &Load, echo: Echo) -> Result<Figures> {
 struct Caller {
     stream: TcpStream,
     client: Client<Walker>,
-    /// Takes the client's bytes while they are being written; not here meanwhile.
+    /// Takes what is to be written; not here while that goes on.
     spare: Option<Vec<u8>>,
 }
 
 impl Caller {
     /// Writes what is new, if nothing is being written.
     fn write(&mut self, ring: &mut Ring<Vec<u8>>, token: usize) -> Result {
-        if self.client.out().is_empty() {
+        let Some(mut bytes) = self.spare.take() else { return Ok(()) };
+        self.client.take_output(&mut bytes);
+        if bytes.is_empty() {
+            self.spare = Some(bytes);
             return Ok(());
         }
-        let Some(spare) = self.spare.take() else { return Ok(()) };
-        let bytes = std::mem::replace(self.client.out(), spare);
         let length = bytes.len();
         ring.write(&self.stream, token, bytes, length)
     }
