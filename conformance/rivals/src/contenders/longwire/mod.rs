@@ -7,6 +7,7 @@ mod smol;
 mod tokio;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use adapter_tokio::{
     Bytes, Client, Config, Handler, Lane, Peer, Reply, Request, Route, ServerHandle, Status, on_request,
@@ -17,8 +18,11 @@ use crate::callers::{Caller, check};
 use crate::contender::Contender;
 use crate::workload::{Echo, Job};
 
-/// What is Longwire with `busy_poll` finds its place here, as `longwire-*-busy`, when there is such a thing.
-pub(crate) const ALL: &[Contender] = &[tokio::CONTENDER, smol::CONTENDER, glommio::CONTENDER];
+pub(crate) const ALL: &[Contender] =
+    &[tokio::CONTENDER, smol::CONTENDER, glommio::CONTENDER, tokio::BUSY, smol::BUSY, glommio::BUSY];
+
+/// How long those that do so go on asking before they rest: longer than the way to the other end and back.
+const BUSY_POLL: Option<Duration> = Some(Duration::from_micros(100));
 
 /// Answers with the same body.
 const ECHO: u32 = 1;

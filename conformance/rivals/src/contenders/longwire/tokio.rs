@@ -1,15 +1,16 @@
 //! Longwire on tokio.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use adapter_tokio::{NoHandler, Server, client};
 
 use super::broadcast::Audience;
-use super::{Connection, config, handler};
+use super::{BUSY_POLL, Connection, config, handler};
 use crate::contender::{Contender, Kind, Load, listening};
 use crate::meter::Figures;
 use crate::runtimes::Tokio;
-use crate::workload::{ALL, Job};
+use crate::workload::{ALL, CALLS, Job};
 use crate::{Result, callers};
 
 pub(crate) const CONTENDER: Contender = Contender {
@@ -17,30 +18,43 @@ pub(crate) const CONTENDER: Contender = Contender {
     kind: Kind::Longwire,
     about: "adapter-tokio on a runtime of one thread, all defaults",
     workloads: ALL,
-    serve: |job| Tokio::run(serve(job)),
-    load: |load| Tokio::run(self::load(load)),
+    serve: |job| Tokio::run(serve(job, None)),
+    load: |load| Tokio::run(self::load(load, None)),
 };
 
-async fn serve(job: &Job) -> Result {
+pub(crate) const BUSY: Contender = Contender {
+    name: "longwire-tokio-busy",
+    kind: Kind::Longwire,
+    about: "as longwire-tokio, with `busy_poll` on both ends",
+    workloads: CALLS,
+    serve: |job| Tokio::run(serve(job, BUSY_POLL)),
+    load: |load| Tokio::run(self::load(load, BUSY_POLL)),
+};
+
+async fn serve(job: &Job, busy_poll: Option<Duration>) -> Result {
     let handle = Arc::new(OnceLock::new());
-    let server =
-        Server::builder(handler(handle.clone(), job)).config(config(job)).bind("127.0.0.1:0").await?;
+    let server = Server::builder(handler(handle.clone(), job))
+        .config(config(job))
+        .busy_poll(busy_poll)
+        .bind("127.0.0.1:0")
+        .await?;
     handle.get_or_init(|| server.handle());
     listening(server.local_addr())?;
     server.serve().await;
     Ok(())
 }
 
-async fn load(load: &Load) -> Result<Figures> {
+async fn load(load: &Load, busy_poll: Option<Duration>) -> Result<Figures> {
     if let Job::Broadcast { peers, .. } = load.job {
         let connect = async |audience: &Audience| {
-            let client = client(audience.handler()).config(config(&load.job));
+            let client = client(audience.handler()).config(config(&load.job)).busy_poll(busy_poll);
             Ok(client.connect(load.address).await?)
         };
         return Audience::new(peers).load(load, connect).await;
     }
     let connect = async |size| {
-        let client = client(NoHandler).config(config(&load.job)).connect(load.address).await?;
+        let client =
+            client(NoHandler).config(config(&load.job)).busy_poll(busy_poll).connect(load.address).await?;
         Ok(Connection::new(client, size))
     };
     callers::load(load, &Tokio, connect).await
