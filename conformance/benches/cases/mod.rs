@@ -11,20 +11,20 @@ use proto_core::{
 };
 
 /// Bytes of a body.
-pub const SIZE: usize = 64;
+pub(crate) const SIZE: usize = 64;
 /// Messages that share one write.
-pub const BATCH: usize = 128;
+pub(crate) const BATCH: usize = 128;
 
 /// Something to measure.
-pub struct Case {
-    pub name: &'static str,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
     /// How many operations are done at once.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Makes what does them.
-    pub make: fn() -> Box<dyn FnMut()>,
+    pub(crate) make: fn() -> Box<dyn FnMut()>,
 }
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     Case { name: "header_written", batch: 1, make: header_written },
     Case { name: "header_parsed", batch: 1, make: header_parsed },
     Case { name: "push_encoded", batch: BATCH, make: push_encoded },
@@ -130,9 +130,9 @@ fn idle_poll() -> Box<dyn FnMut()> {
 }
 
 /// Two connections with nothing between them, and a clock.
-pub struct Pair {
-    pub dialer: Connection,
-    pub acceptor: Connection,
+pub(crate) struct Pair {
+    pub(crate) dialer: Connection,
+    pub(crate) acceptor: Connection,
     now: Instant,
     body: Bytes,
     /// What is on the way.
@@ -140,7 +140,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         let config = config.share().expect("these limits go together");
         let now = Instant::EPOCH;
         let mut pair = Self {
@@ -184,7 +184,7 @@ impl Pair {
     }
 
     /// So many calls at once, to the end.
-    pub fn call(&mut self, calls: usize) {
+    pub(crate) fn call(&mut self, calls: usize) {
         for _ in 0..calls {
             self.begin();
         }

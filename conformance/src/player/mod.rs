@@ -44,6 +44,8 @@ pub(crate) use self::table::{BACK_FAILED, say};
 pub const TOO_LONG: Duration = Duration::from_secs(30);
 /// How long what has no more reason to be there may take to go.
 pub(crate) const LEAVING: Duration = Duration::from_secs(2);
+/// How long sides that do so go on asking before they rest: long enough for what is on its way.
+const BUSY_POLL: Duration = Duration::from_micros(300);
 /// How long a server has for its end.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
@@ -161,7 +163,8 @@ where
     async fn serve<'a>(&'a self, nursery: &Nursery<'a>) -> SocketAddr {
         let player = self.stage.player(Role::Acceptor).clone();
         let server = ServerBuilder::on(self.observed.clone(), player).config(self.scenario.limits.config());
-        let server = server.bind(ANYWHERE).await.expect("the machine has a free port");
+        let server =
+            server.busy_poll(self.busy_poll()).bind(ANYWHERE).await.expect("the machine has a free port");
         let handle = server.handle();
         let address = handle.local_addr();
         self.stage.set_server(Some(handle));
@@ -189,6 +192,10 @@ where
         }
     }
 
+    fn busy_poll(&self) -> Option<Duration> {
+        self.scenario.busy.then_some(BUSY_POLL)
+    }
+
     fn client(&self, front: SocketAddr) -> Client {
         let reconnect = self.scenario.comes_back.then(|| ReconnectConfig {
             delay: Delay::Exponential { base: Duration::from_millis(2), cap: Duration::from_millis(20) },
@@ -199,6 +206,7 @@ where
         client
             .config(self.scenario.limits.config())
             .reconnect(reconnect)
+            .busy_poll(self.busy_poll())
             // Scenarios call before there is a connection, and no less than after.
             .while_down(WhileDown::Wait { calls: 1024, bytes: usize::MAX })
             .start([front])

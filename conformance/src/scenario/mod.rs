@@ -56,6 +56,8 @@ pub struct Scenario {
     pub limits: Limits,
     /// Whether the dialer comes back when it loses its connection.
     pub comes_back: bool,
+    /// Whether both sides go on asking their connections for a while before they rest, on runners that can.
+    pub busy: bool,
     /// What bytes go through on their way to the acceptor.
     pub to_acceptor: Path,
     /// What bytes go through on their way to the dialer.

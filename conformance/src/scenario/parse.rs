@@ -85,6 +85,7 @@ fn read_line(scenario: &mut Scenario, script: &mut Option<Role>, words: &mut Wor
             words.expect("back")?;
             scenario.comes_back = true;
         }
+        "busy" => scenario.busy = true,
         "dialer" => *script = Some(Role::Dialer),
         "acceptor" => *script = Some(Role::Acceptor),
         other => return Err(format!("`{other}` begins no line here")),

@@ -243,8 +243,9 @@ fn scenario(
     most: usize,
 ) -> impl Strategy<Value = Scenario> {
     let script = || prop::collection::vec(deeds.clone(), 0..most);
-    (any::<u32>(), limits, path(), path(), script(), script()).prop_map(
-        |(seed, limits, to_acceptor, to_dialer, dialer, mut acceptor)| {
+    let busy = prop::bool::weighted(0.25);
+    (any::<u32>(), limits, busy, path(), path(), script(), script()).prop_map(
+        |(seed, limits, busy, to_acceptor, to_dialer, dialer, mut acceptor)| {
             // Handlers on both sides that call back may hold all slots and wait for each other: nobody's fault but theirs.
             for deed in &mut acceptor {
                 if let Deed::Call(call) = deed {
@@ -254,6 +255,7 @@ fn scenario(
             Scenario {
                 seed: seed.into(),
                 limits,
+                busy,
                 to_acceptor,
                 to_dialer,
                 dialer,

@@ -16,6 +16,9 @@ impl Display for Scenario {
         if self.comes_back {
             writeln!(f, "dialer comes back")?;
         }
+        if self.busy {
+            writeln!(f, "busy")?;
+        }
         for role in [Role::Acceptor, Role::Dialer] {
             write_path(f, role, self.path_to(role))?;
         }

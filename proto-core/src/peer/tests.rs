@@ -1,6 +1,7 @@
 //! A driver on a transport that is a script, against a bare connection as its peer: every interleaving can be had at
 //! will, time passes when a test says so, and every needless wake-up is seen.
 
+mod asking;
 mod bounds;
 mod calls;
 mod cancelling;
@@ -38,6 +39,9 @@ struct Script {
     output: Vec<u8>,
     end_of_input: bool,
     reads: usize,
+    /// Whether it can be asked what is there now, and how often it has been.
+    reads_now: bool,
+    asked: usize,
     /// Whether it can read into memory of the connection, and how many bytes it has read so.
     reads_into: bool,
     read_into: usize,
@@ -99,6 +103,18 @@ impl Io for Transport {
             None if end => Poll::Ready(Ok(0)),
             None => Poll::Pending,
         }
+    }
+
+    fn read_now(&mut self, most: usize, sink: &mut dyn FnMut(&mut [u8])) -> Option<Poll<io::Result<usize>>> {
+        let can = self.script(|script| {
+            script.asked += usize::from(script.reads_now);
+            script.reads_now
+        });
+        can.then(|| {
+            let read = self.poll_read(&mut Context::from_waker(Waker::noop()), most, sink);
+            self.script(|script| script.reads -= 1);
+            read
+        })
     }
 
     fn poll_read_into(&mut self, _: &mut Context<'_>, into: &mut [u8]) -> Option<Poll<io::Result<usize>>> {

@@ -21,6 +21,7 @@ const TIMES: usize = 3;
 
 pub(super) async fn check<R: Runtime>(runtime: &R) -> Checked {
     words(runtime).await?;
+    asked(runtime).await?;
     half_close(runtime).await?;
     gone(runtime).await
 }
@@ -50,6 +51,47 @@ async fn words<R: Runtime>(runtime: &R) -> Checked {
     must(
         heard.map_err(wrong("Io::poll_read"))? == expected,
         "Io::poll_write: of several chunks it writes others than the first",
+    )
+}
+
+/// No more is read than was asked for, and who asks for what is there now gets that.
+async fn asked<R: Runtime>(runtime: &R) -> Checked {
+    let [near, far] = pair(runtime).await?;
+    let now = |most| {
+        let mut bytes = Vec::new();
+        let read = near.0.borrow_mut().read_now(most, &mut |read| bytes.extend_from_slice(read))?;
+        Some(read.map_ok(|read| (read, bytes)))
+    };
+    let can = now(usize::MAX);
+    must(
+        !matches!(can, Some(Poll::Ready(_))),
+        "Io::read_now: it reads something although nothing was written",
+    )?;
+    far.write(b"a few words").await.map_err(wrong("Io::poll_write"))?;
+    let first = in_time("Io::poll_read: what was written does not arrive", near.read_some(5)).await?;
+    must(
+        first.map_err(wrong("Io::poll_read"))? == b"a few",
+        "Io::poll_read: it reads more, or less, than it was asked for, or something else",
+    )?;
+    if can.is_none() {
+        return Ok(());
+    }
+    let rest = now(3);
+    must(
+        matches!(rest, Some(Poll::Ready(Ok((3, ref bytes)))) if bytes == b" wo"),
+        "Io::read_now: it reads more, or less, than it was asked for, or something else",
+    )?;
+    must(
+        matches!(now(100), Some(Poll::Ready(Ok((3, ref bytes)))) if bytes == b"rds"),
+        "Io::read_now: it does not read what is left",
+    )?;
+    must(matches!(now(100), Some(Poll::Pending)), "Io::read_now: it must be Pending where nothing is left")?;
+    far.shut_down().await.map_err(wrong("Io::poll_shutdown"))?;
+    let end = in_time("Io::poll_read: it does not see the end of the stream", near.read()).await?;
+    must(end.is_ok_and(|read| read.is_empty()), "Io::poll_read: the end of a stream must be Ready(Ok(0))")?;
+    must(
+        matches!(now(100), Some(Poll::Ready(Ok((0, ref bytes)))) if bytes.is_empty()),
+        "Io::read_now: the end of a stream must be Ready(Ok(0))",
     )
 }
 
@@ -204,10 +246,13 @@ impl<S: Io> End<S> {
 
     /// Reads some; nothing at the end.
     pub(super) async fn read(&self) -> io::Result<Vec<u8>> {
+        self.read_some(usize::MAX).await
+    }
+
+    async fn read_some(&self, most: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let read = poll_fn(|cx| {
-            self.0.borrow_mut().poll_read(cx, usize::MAX, &mut |read| bytes.extend_from_slice(read))
-        });
+        let read =
+            poll_fn(|cx| self.0.borrow_mut().poll_read(cx, most, &mut |read| bytes.extend_from_slice(read)));
         let read = read.await?;
         if read == bytes.len() {
             Ok(bytes)
