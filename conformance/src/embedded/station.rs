@@ -138,6 +138,8 @@ impl<'a, K: Copy> Station<'a, K> {
 
     pub(super) fn left<L: EventLoop<Link = K>>(&self, net: &mut L) -> Option<Left> {
         let connection = net.connection(self.link?)?;
+        // What it keeps for the next messages is no leftover.
+        connection.shrink();
         let (calls, bytes) = (connection.calls_in_flight(), connection.held_bytes());
         Some(Left { calls, bytes, handlers: self.requests.count(), ..Left::default() })
     }

@@ -35,8 +35,10 @@ pub(super) struct Calls {
 }
 
 #[derive(Debug)]
-struct Table {
+pub(super) struct Table {
     slots: Vec<Slot>,
+    /// The latest generation of any slot.
+    latest: u32,
     /// First of the list of free slots.
     free: Option<u16>,
     /// Slots that are not free.
@@ -267,7 +269,7 @@ impl Calls {
 
     fn take_slot(&mut self, deadline: Option<Instant>, state: State) -> Sequence {
         let first = self.first_generation;
-        let table = self.table.get_or_insert_with(|| Box::new(Table::new()));
+        let table = self.table.get_or_insert_with(|| Box::new(Table { latest: first, ..Table::new() }));
         let id = table.take_slot(first, state);
         if let Some(at) = deadline {
             table.deadlines.insert(id.slot(), at);
@@ -295,10 +297,27 @@ impl Calls {
 
     /// Gives back what is kept for further calls, if none is in flight.
     pub(super) fn shrink(&mut self) {
-        if let Some(table) = self.table.take_if(|table| table.used == 0) {
-            // Nothing need be remembered but a generation that no slot has used.
-            self.first_generation =
-                table.slots.iter().map(|slot| slot.generation).fold(self.first_generation, later);
+        drop(self.lend());
+    }
+
+    /// Lends the table to somebody else, if no call is in flight.
+    pub(super) fn lend(&mut self) -> Option<Box<Table>> {
+        let mut table = self.table.take_if(|table| table.used == 0)?;
+        // Nothing need be remembered but a generation that no slot has used.
+        self.first_generation = later(self.first_generation, table.latest);
+        table.slots.clear();
+        table.free = None;
+        Some(table)
+    }
+
+    /// Takes a table that somebody else has no use for, unless there is one.
+    #[cfg(feature = "peer")]
+    pub(super) fn borrow(&mut self, table: &mut Option<Box<Table>>) {
+        if self.table.is_none() {
+            self.table = table.take();
+            if let Some(table) = &mut self.table {
+                table.latest = self.first_generation;
+            }
         }
     }
 }
@@ -314,7 +333,7 @@ impl Slot {
 
 impl Table {
     const fn new() -> Self {
-        Self { slots: Vec::new(), free: None, used: 0, deadlines: Deadlines::new() }
+        Self { slots: Vec::new(), latest: 1, free: None, used: 0, deadlines: Deadlines::new() }
     }
 
     fn take_slot(&mut self, first_generation: u32, state: State) -> Sequence {
@@ -335,6 +354,7 @@ impl Table {
         self.deadlines.remove(number);
         let slot = &mut self.slots[usize::from(number)];
         slot.generation = next_generation(slot.generation);
+        self.latest = later(self.latest, slot.generation);
         slot.state = State::Free { next: self.free };
         self.free = Some(number);
         self.used -= 1;

@@ -22,7 +22,7 @@ pub(super) struct Events {
 }
 
 #[derive(Debug)]
-struct Queued {
+pub(super) struct Queued {
     event: Event,
     held: usize,
     /// The length of a reply; 0 of all else.
@@ -79,8 +79,19 @@ impl Events {
 
     /// Gives back what is kept for further events, if the application has seen all there were.
     pub(super) fn shrink(&mut self) {
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
+        drop(self.lend());
+    }
+
+    /// Lends the queue to somebody else, if it is empty.
+    pub(super) fn lend(&mut self) -> VecDeque<Queued> {
+        if self.queue.is_empty() { mem::take(&mut self.queue) } else { VecDeque::new() }
+    }
+
+    /// Takes a queue that somebody else has no use for, unless there is one.
+    #[cfg(feature = "peer")]
+    pub(super) fn borrow(&mut self, queue: &mut VecDeque<Queued>) {
+        if self.queue.capacity() == 0 {
+            mem::swap(&mut self.queue, queue);
         }
     }
 

@@ -18,8 +18,11 @@
 //! | `layered` | a byte layer between the transport and all of this |
 //! | `liveness`, `heartbeat`, `progress` | whether the peer is there, and not too slow |
 //! | `timers`, `deadlines` | when time matters |
+//! | `buffers` | memory that is lent from one to the next |
 
 mod admit;
+#[cfg(feature = "peer")]
+mod buffers;
 mod calls;
 mod close;
 mod commands;
@@ -70,6 +73,8 @@ use crate::wire::{
     Capabilities, CloseCode, CloseInfo, Credentials, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, charge,
 };
 
+#[cfg(feature = "peer")]
+pub(crate) use self::buffers::Buffers;
 pub use self::counters::Counters;
 pub use self::heartbeat::RoundTrip;
 pub use self::outbox::Chunks;

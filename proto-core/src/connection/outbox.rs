@@ -200,9 +200,23 @@ impl Outbox {
 
     /// Gives back what is kept for further bytes, if there are none: an idle connection has no write buffer.
     pub(super) fn shrink(&mut self) {
-        if self.pending() == 0 {
-            self.segments = VecDeque::new();
-            self.run = Vec::new();
+        drop(self.lend());
+    }
+
+    /// Lends the run to somebody else, if there are no bytes in it.
+    pub(super) fn lend(&mut self) -> Vec<u8> {
+        if self.pending() > 0 {
+            return Vec::new();
+        }
+        self.segments = VecDeque::new();
+        core::mem::take(&mut self.run)
+    }
+
+    /// Takes an empty run that somebody else has no use for, unless there is one.
+    #[cfg(feature = "peer")]
+    pub(super) fn borrow(&mut self, run: &mut Vec<u8>) {
+        if self.run.capacity() == 0 {
+            core::mem::swap(&mut self.run, run);
         }
     }
 

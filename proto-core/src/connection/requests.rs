@@ -25,7 +25,7 @@ pub(super) struct Requests {
 }
 
 #[derive(Debug, Default)]
-struct Table {
+pub(super) struct Table {
     slots: Vec<Slot>,
     open: u32,
 }
@@ -155,7 +155,22 @@ impl Requests {
 
     /// Gives back what is kept for further requests, if none is open.
     pub(super) fn shrink(&mut self) {
-        self.table.take_if(|table| table.open == 0);
+        drop(self.lend());
+    }
+
+    /// Lends the table to somebody else, if no request is open.
+    pub(super) fn lend(&mut self) -> Option<Box<Table>> {
+        let mut table = self.table.take_if(|table| table.open == 0)?;
+        table.slots.clear();
+        Some(table)
+    }
+
+    /// Takes a table that somebody else has no use for, unless there is one.
+    #[cfg(feature = "peer")]
+    pub(super) fn borrow(&mut self, table: &mut Option<Box<Table>>) {
+        if self.table.is_none() {
+            self.table = table.take();
+        }
     }
 
     pub(super) fn held_bytes(&self) -> usize {

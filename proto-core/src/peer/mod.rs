@@ -14,6 +14,7 @@ mod attributes;
 mod call;
 mod callers;
 mod clock;
+mod desk;
 mod driver;
 mod error;
 mod handle;

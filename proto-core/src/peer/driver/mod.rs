@@ -7,7 +7,7 @@
 mod rest;
 mod serve;
 
-use alloc::collections::VecDeque;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
@@ -21,6 +21,7 @@ use std::panic::catch_unwind;
 use self::rest::Asked;
 use super::appetite::Appetite;
 use super::clock::Clock;
+use super::desk::Desk;
 use super::handle::Peer;
 use super::handler::Handler;
 use super::io::{Io, Sleep};
@@ -30,7 +31,6 @@ use super::work::Work;
 use crate::config::SharedConfig;
 use crate::connection::{Connection, Role};
 use crate::error::CloseReason;
-use crate::event::Event;
 use crate::time::Instant;
 
 /// Turns before other tasks get theirs.
@@ -49,8 +49,8 @@ pub struct Driver<I, S, H: Handler> {
     sleep: S,
     handler: Arc<H>,
     work: Work<H>,
-    inbox: VecDeque<Event>,
-    wakers: Wakers,
+    /// Only while it is at work, or has been interrupted.
+    desk: Option<Box<Desk>>,
     /// The handler has been told of the connection, and wants to hear of its end.
     introduced: bool,
     was_open: bool,
@@ -124,8 +124,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             sleep,
             handler,
             work: Work::new(),
-            inbox: VecDeque::new(),
-            wakers: Wakers::default(),
+            desk: None,
             introduced: false,
             was_open: false,
             time_is_up: false,
@@ -172,6 +171,27 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         self.peer.shared().clock.now()
     }
 
+    /// What lies before it while it is at work.
+    fn desk(&mut self) -> &mut Desk {
+        self.desk.get_or_insert_with(Desk::take)
+    }
+
+    /// Whether there are events that nobody has dealt with.
+    fn has_post(&self) -> bool {
+        self.desk.as_ref().is_some_and(|desk| !desk.inbox.is_empty())
+    }
+
+    /// Begins to work, with the memory of who worked on this thread before.
+    fn sit_down(&mut self) {
+        let desk = self.desk.get_or_insert_with(Desk::take);
+        self.peer.shared().lock().connection.borrow_buffers(&mut desk.buffers);
+    }
+
+    /// Leaves the desk to others.
+    fn stand_up(&mut self) {
+        self.desk = self.desk.take().and_then(Desk::leave);
+    }
+
     /// Reads as much as is good at a time. Says whether anything came.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         let most = self.appetite.next(self.peer.shared().lock().connection.counters());
@@ -182,11 +202,12 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     /// before more is read: what they say next is written together, while the other end is busy with what it has.
     fn sort(&mut self, now: Instant) -> bool {
         let is_sated = {
+            let desk = self.desk.get_or_insert_with(Desk::take);
             let mut state = self.peer.shared().lock();
-            state.sort_events(now, &mut self.inbox, &mut self.wakers);
+            state.sort_events(now, &mut desk.inbox, &mut desk.wakers);
             self.appetite.is_sated(state.connection.counters())
         };
-        self.wakers.wake() && is_sated
+        self.desk().wakers.wake() && is_sated
     }
 
     /// Lets the time act, and arranges to be woken when it next matters. Says whether anything was due.
@@ -262,41 +283,51 @@ impl<I: Io, S: Sleep, H: Handler> Future for Driver<I, S, H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let this = &mut *self;
-        let mut asked = this.ask_on(cx);
+        let asked = this.ask_on(cx);
         if asked == Some(Asked::Nothing) {
             return Poll::Pending;
         }
+        this.sit_down();
+        let polled = this.work_on(cx, asked);
+        this.stand_up();
+        polled
+    }
+}
+
+impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
+    /// Takes turns until there is nothing to do, or others should have theirs.
+    fn work_on(&mut self, cx: &mut Context<'_>, mut asked: Option<Asked>) -> Poll<CloseReason> {
         for _ in 0..TURNS {
             let has_read = asked.take().is_some();
             // What has come is dealt with first: so what waits for handlers is bounded by what one read brings.
-            let looked = this.inbox.is_empty() && !has_read;
-            let mut moved = has_read || looked && this.read(cx);
-            let now = this.now();
-            let others_first = this.sort(now);
-            moved |= this.serve(cx);
-            moved |= this.link.write(this.peer.shared(), cx);
-            if this.time_is_up || others_first {
+            let looked = !self.has_post() && !has_read;
+            let mut moved = has_read || looked && self.read(cx);
+            let now = self.now();
+            let others_first = self.sort(now);
+            moved |= self.serve(cx);
+            moved |= self.link.write(self.peer.shared(), cx);
+            if self.time_is_up || others_first {
                 break;
             }
-            if looked && this.link.is_read_blocked() {
-                moved |= this.tick(cx);
+            if looked && self.link.is_read_blocked() {
+                moved |= self.tick(cx);
             }
             if !moved {
-                if let Some(reason) = this.ended() {
+                if let Some(reason) = self.ended() {
                     return Poll::Ready(reason);
                 }
-                if this.park(cx) {
+                if self.park(cx) {
                     return Poll::Pending;
                 }
-            } else if this.begin_asking(cx) {
+            } else if self.begin_asking(cx) {
                 return Poll::Pending;
             }
         }
-        if this.is_due() {
+        if self.is_due() {
             // The peer may have spoken while handlers were at work, and must not be taken for silent.
-            this.read(cx);
+            self.read(cx);
         }
-        this.tick(cx);
+        self.tick(cx);
         cx.waker().wake_by_ref();
         Poll::Pending
     }

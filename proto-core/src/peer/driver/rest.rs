@@ -1,11 +1,11 @@
 //! What a driver does when there is nothing to do: it rests until it is woken, or goes on asking for a while.
 
-use alloc::collections::VecDeque;
 use core::task::Context;
 
 use super::Driver;
+use crate::peer::desk::Desk;
 use crate::peer::handler::Handler;
-use crate::peer::shared::{State, Wakers};
+use crate::peer::shared::State;
 use crate::peer::{Io, Sleep};
 use crate::time::Instant;
 
@@ -65,7 +65,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     fn is_idle(&self, state: &State) -> bool {
         let connection = &state.connection;
         !connection.has_events()
-            && self.inbox.is_empty()
+            && !self.has_post()
             && !state.callers.has_moved_up()
             && !self.link.could_write(connection)
     }
@@ -78,16 +78,18 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             let idle = self.is_idle(&state) && self.wakes_by(state.next_deadline());
             if idle {
                 retired = state.driver.replace(cx.waker().clone());
-                state.connection.shrink();
-                state.callers.shrink();
+                let connection = &mut state.connection;
+                if connection.calls_in_flight() + connection.requests_in_flight() == 0 {
+                    let desk = self.desk.get_or_insert_with(Desk::take);
+                    connection.lend_buffers(&mut desk.buffers);
+                    state.callers.shrink();
+                }
             }
             idle
         };
         drop(retired);
         if parked {
             self.work.rest();
-            self.inbox = VecDeque::new();
-            self.wakers = Wakers::default();
         }
         parked
     }

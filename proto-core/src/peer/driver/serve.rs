@@ -30,7 +30,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let mut unseen = 0;
         self.time_is_up = false;
         while !self.time_is_up {
-            let done = match self.inbox.pop_front() {
+            let done = match self.desk().inbox.pop_front() {
                 Some(event) => self.handle(cx, now, event),
                 None => match self.work.poll_next(cx) {
                     None => break,

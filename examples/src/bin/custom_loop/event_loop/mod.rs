@@ -281,6 +281,10 @@ impl EventLoop {
         {
             client.lives(self.clock.now());
         }
+        if !link.talking {
+            // It may be long until it is heard of again.
+            link.connection.shrink();
+        }
         self.alarms.ring_by(key, link.connection.poll_timeout().map(|deadline| deadline.at));
     }
 

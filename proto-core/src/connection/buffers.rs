@@ -1,0 +1,38 @@
+//! Memory that goes from one connection to the next on one thread, so that those at rest hold none and those at work need not
+//! ask for it.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::events::Queued;
+use super::{Connection, calls, requests};
+
+/// Memory that a connection at rest has no use for. All of it is empty.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    run: Vec<u8>,
+    events: VecDeque<Queued>,
+    calls: Option<Box<calls::Table>>,
+    requests: Option<Box<requests::Table>>,
+}
+
+impl Connection {
+    /// Lends what [`shrink`](Self::shrink) gives back to other connections of one thread. Nobody else need keep any.
+    pub(crate) fn lend_buffers(&mut self, buffers: &mut Buffers) {
+        *buffers = Buffers {
+            run: self.outbox.lend(),
+            events: self.events.lend(),
+            calls: self.calls.lend(),
+            requests: self.requests.lend(),
+        };
+    }
+
+    /// Takes what another connection has lent, as far as there is none here.
+    pub(crate) fn borrow_buffers(&mut self, buffers: &mut Buffers) {
+        self.outbox.borrow(&mut buffers.run);
+        self.events.borrow(&mut buffers.events);
+        self.calls.borrow(&mut buffers.calls);
+        self.requests.borrow(&mut buffers.requests);
+    }
+}

@@ -1,0 +1,44 @@
+//! What a driver needs while it is at work, and not while it rests: one for each thread, since only one is at work there at
+//! a time.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use core::cell::Cell;
+
+use super::shared::Wakers;
+use crate::connection::Buffers;
+use crate::event::Event;
+
+/// For how many events room is kept.
+const KEPT: usize = 256;
+
+/// A driver's place of work.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    pub(super) inbox: VecDeque<Event>,
+    pub(super) wakers: Wakers,
+    /// Lent by the last connection that came to rest here.
+    pub(super) buffers: Buffers,
+}
+
+std::thread_local!(static DESK: Cell<Option<Box<Desk>>> = const { Cell::new(None) });
+
+impl Desk {
+    /// The thread's, or a new one.
+    pub(super) fn take() -> Box<Self> {
+        // A thread that is about to end has none.
+        DESK.try_with(Cell::take).ok().flatten().unwrap_or_default()
+    }
+
+    /// Leaves it to the next driver of this thread, unless something lies on it: then that is given back.
+    pub(super) fn leave(mut self: Box<Self>) -> Option<Box<Self>> {
+        if !self.inbox.is_empty() {
+            return Some(self);
+        }
+        if self.inbox.capacity() > KEPT {
+            self.inbox = VecDeque::new();
+        }
+        let _ = DESK.try_with(|desk| desk.set(Some(self)));
+        None
+    }
+}
