@@ -50,12 +50,16 @@ impl Instant {
     }
 }
 
+/// A duration in nanoseconds; as much as fits.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, duration: Duration) -> Self {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Self::from_nanos(self.as_nanos().saturating_add(nanos))
+        Self::from_nanos(self.as_nanos().saturating_add(nanos(duration)))
     }
 }
 

@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::Role;
 use super::progress::Progress;
 use crate::rng::Rng;
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 use crate::wire::{Heartbeat as Announced, PING_LEN, Pong};
 
 /// All that a connection knows about the other end being there.
@@ -17,7 +17,7 @@ use crate::wire::{Heartbeat as Announced, PING_LEN, Pong};
 pub(super) struct Liveness {
     /// What both sides agreed on; `None` before the handshake, and if the peer takes no part.
     pub(super) heartbeat: Option<Heartbeat>,
-    pub(super) round_trip: RoundTrip,
+    pub(super) round_trip: Measured,
     budget: PingBudget,
     pub(super) seed: u64,
     /// When the newest PING was sent, and when the newest that has been answered.
@@ -34,7 +34,7 @@ impl Liveness {
         let budget = PingBudget::new(now);
         Self {
             heartbeat: None,
-            round_trip: RoundTrip::default(),
+            round_trip: Measured::default(),
             budget,
             seed,
             probed: None,
@@ -53,13 +53,14 @@ impl Liveness {
     /// Whether one more PING is welcome.
     pub(super) fn may_probe(&self, now: Instant) -> bool {
         let Some(heartbeat) = &self.heartbeat else { return false };
-        self.answered == self.probed && self.probed.is_none_or(|last| now >= last + heartbeat.send_every / 2)
+        self.answered == self.probed
+            && self.probed.is_none_or(|last| now >= last + heartbeat.send_every.duration() / 2)
     }
 
     /// A PING came: whether it is one of those that the peer may send.
     pub(super) fn take_ping(&mut self, now: Instant) -> bool {
         let Self { heartbeat, budget, .. } = self;
-        heartbeat.as_ref().is_none_or(|heartbeat| budget.take(heartbeat.hear_every, now))
+        heartbeat.as_ref().is_none_or(|heartbeat| budget.take(heartbeat.hear_every.duration(), now))
     }
 
     /// A PONG came. It carries the time of its PING, by this side's clock: one that lies between the newest that was
@@ -74,22 +75,36 @@ impl Liveness {
     }
 }
 
-/// How often each side speaks, and what has been heard.
+/// How often each side speaks, and what has been heard. There is one for each connection, so it is kept small.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     /// This side sends something at least this often.
-    send_every: Duration,
+    send_every: Millis,
     /// The peer promised to send something at least this often.
-    hear_every: Duration,
-    /// How much longer to wait than that.
-    grace: Duration,
-    /// How long this side, and the peer, may be silent.
-    ping_after: Duration,
-    silent_for: Duration,
+    hear_every: Millis,
+    /// How much longer to wait than that, in nanoseconds.
+    grace: u64,
+    /// How long this side may be silent before it sends a PING, in nanoseconds.
+    ping_after: u64,
     /// When something was last sent, and received.
     sent: Instant,
     heard: Instant,
     rng: Rng,
+}
+
+/// An interval as peers announce it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Millis(u32);
+
+impl Millis {
+    const fn duration(self) -> Duration {
+        Duration::from_millis(self.0 as u64)
+    }
+
+    /// So many 1024ths of it, in nanoseconds.
+    const fn part(self, parts: u64) -> u64 {
+        self.0 as u64 * 1_000_000 / 1024 * parts
+    }
 }
 
 /// What the time asks for.
@@ -107,27 +122,18 @@ impl Heartbeat {
     /// The agreement of two sides, from `now` on. The first PING comes at a random time, so that a thousand
     /// connections that were opened together do not speak together.
     pub(super) fn new(own: Announced, peer: Announced, grace: Duration, seed: u64, now: Instant) -> Self {
-        let millis = |wish: u32, minimum: u32| Duration::from_millis(wish.max(minimum).into());
         let mut rng = Rng::new(seed);
-        let send_every = millis(peer.wish_millis, own.minimum_millis);
-        let hear_every = millis(own.wish_millis, peer.minimum_millis);
-        Self {
-            send_every,
-            hear_every,
-            grace,
-            ping_after: part_of(send_every, rng.below(1024) as u16),
-            silent_for: hear_every + grace,
-            sent: now,
-            heard: now,
-            rng,
-        }
+        let send_every = Millis(peer.wish_millis.max(own.minimum_millis));
+        let hear_every = Millis(own.wish_millis.max(peer.minimum_millis));
+        let ping_after = send_every.part(rng.below(1024));
+        Self { send_every, hear_every, grace: nanos(grace), ping_after, sent: now, heard: now, rng }
     }
 
     /// Both sides begin. The dialer does so when WELCOME arrives, which the acceptor allows for.
     pub(super) fn start(&mut self, role: Role, now: Instant) {
         self.sent = now;
         self.heard = match role {
-            Role::Acceptor => now + self.grace,
+            Role::Acceptor => now + Duration::from_nanos(self.grace),
             Role::Dialer => now,
         };
     }
@@ -153,14 +159,14 @@ impl Heartbeat {
         if now >= silence {
             // Somebody who looks so late was not running, and cannot say that the peer was silent: it may have
             // spoken to a system that had nobody to tell.
-            if now.saturating_since(silence) < self.hear_every {
+            if now.saturating_since(silence) < self.hear_every.duration() {
                 return Due::Silence;
             }
             self.heard = now;
         }
         if now >= self.ping_at() {
             // The promise is kept early rather than late: the next PING comes after 0.9 to 1.0 of the interval.
-            self.ping_after = part_of(self.send_every, 1024 - self.rng.below(103) as u16);
+            self.ping_after = self.send_every.part(1024 - self.rng.below(103));
             self.sent = now;
             return Due::Ping;
         }
@@ -168,17 +174,12 @@ impl Heartbeat {
     }
 
     fn ping_at(&self) -> Instant {
-        self.sent + self.ping_after
+        self.sent + Duration::from_nanos(self.ping_after)
     }
 
     fn silence_at(&self) -> Instant {
-        self.heard + self.silent_for
+        self.heard + self.hear_every.duration() + Duration::from_nanos(self.grace)
     }
-}
-
-/// So many 1024ths of an interval.
-fn part_of(interval: Duration, parts: u16) -> Duration {
-    interval * u32::from(parts) / 1024
 }
 
 /// Round-trip times, from PINGs and their PONGs.
@@ -201,26 +202,49 @@ pub struct RoundTrip {
     pub samples: u32,
 }
 
-impl RoundTrip {
-    pub(super) fn add(&mut self, sample: Duration) {
+/// [`RoundTrip`], in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Measured {
+    latest: u64,
+    smoothed: u64,
+    variation: u64,
+    minimum: u64,
+    jitter: u64,
+    samples: u32,
+}
+
+impl Measured {
+    fn add(&mut self, sample: Duration) {
+        let sample = nanos(sample);
         if self.samples == 0 {
-            *self = Self {
-                latest: sample,
-                smoothed: sample,
-                variation: sample / 2,
-                minimum: sample,
-                jitter: Duration::ZERO,
-                samples: 1,
-            };
+            (self.latest, self.smoothed, self.minimum) = (sample, sample, sample);
+            (self.variation, self.samples) = (sample / 2, 1);
             return;
         }
-        self.variation = (self.variation * 3 + self.smoothed.abs_diff(sample)) / 4;
-        self.smoothed = (self.smoothed * 7 + sample) / 8;
-        self.jitter = (self.jitter * 15 + self.latest.abs_diff(sample)) / 16;
+        self.variation = smooth(self.variation, self.smoothed.abs_diff(sample), 4);
+        self.smoothed = smooth(self.smoothed, sample, 8);
+        self.jitter = smooth(self.jitter, self.latest.abs_diff(sample), 16);
         self.minimum = self.minimum.min(sample);
         self.latest = sample;
         self.samples = self.samples.saturating_add(1);
     }
+
+    pub(super) const fn round_trip(&self) -> RoundTrip {
+        let Self { latest, smoothed, variation, minimum, jitter, samples } = *self;
+        RoundTrip {
+            latest: Duration::from_nanos(latest),
+            smoothed: Duration::from_nanos(smoothed),
+            variation: Duration::from_nanos(variation),
+            minimum: Duration::from_nanos(minimum),
+            jitter: Duration::from_nanos(jitter),
+            samples,
+        }
+    }
+}
+
+/// The old value with one part in so many of the new one.
+const fn smooth(old: u64, new: u64, parts: u64) -> u64 {
+    (old as u128 * (parts - 1) as u128 + new as u128).div_euclid(parts as u128) as u64
 }
 
 /// How many PINGs a peer may send: a bucket that fills with time.
@@ -278,9 +302,9 @@ mod tests {
         let (one, two) = (announced(15_000, 1_000), announced(2_000, 5_000));
         let ours = Heartbeat::new(one, two, grace, 1, at(0));
         let theirs = Heartbeat::new(two, one, grace, 2, at(0));
-        assert_eq!(ours.send_every, Duration::from_secs(2));
+        assert_eq!(ours.send_every, Millis(2_000));
         assert_eq!(ours.send_every, theirs.hear_every);
-        assert_eq!(theirs.send_every, Duration::from_secs(15));
+        assert_eq!(theirs.send_every, Millis(15_000));
         assert_eq!(theirs.send_every, ours.hear_every);
     }
 
@@ -305,10 +329,11 @@ mod tests {
 
     #[test]
     fn round_trips_are_smoothed_as_the_rfc_says() {
-        let mut trips = RoundTrip::default();
+        let mut measured = Measured::default();
         for millis in [100, 200, 100] {
-            trips.add(Duration::from_millis(millis));
+            measured.add(Duration::from_millis(millis));
         }
+        let trips = measured.round_trip();
         assert_eq!(trips.minimum, Duration::from_millis(100));
         assert_eq!(trips.smoothed, Duration::from_nanos(110_937_500));
         // 50 ms; then 3/4 of it and 1/4 of 100 ms; then 3/4 of that and 1/4 of 12.5 ms.

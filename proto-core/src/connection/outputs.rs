@@ -130,7 +130,8 @@ impl Connection {
     /// How long the way to the peer and back takes, as far as it has been measured: by the PINGs of heartbeats, and by those
     /// of [`ping`](Self::ping).
     pub fn round_trip(&self) -> RoundTrip {
-        self.liveness.as_ref().map_or_else(RoundTrip::default, |liveness| liveness.round_trip)
+        let measured = self.liveness.as_ref().map(|liveness| liveness.round_trip.round_trip());
+        measured.unwrap_or_default()
     }
 
     /// Calls of this side whose slot is taken, those included that their caller gave up.

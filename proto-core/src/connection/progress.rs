@@ -3,20 +3,18 @@
 //! Judged while bytes arrive, over windows of time in which a pause counts as one window at the most: so a peer that
 //! trickles is found out, and one that was stopped and goes on is not. That nothing comes at all is bounded beside it.
 
-use core::time::Duration;
-
 use super::{Connection, Timer};
 use crate::config::ProgressConfig;
 use crate::error::{CloseReason, Limit};
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 
 /// The progress of one frame.
 #[derive(Debug)]
 pub(super) struct Progress {
     /// When its last bytes came.
     arrived: Instant,
-    /// Of the window that is being looked at: how long it is so far, and what came in it.
-    window: Duration,
+    /// Of the window that is being looked at: how long it is so far in nanoseconds, and what came in it.
+    window: u64,
     bytes: usize,
     /// The window before it was too slow.
     failed: bool,
@@ -24,18 +22,19 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { arrived: now, window: Duration::ZERO, bytes: 0, failed: false }
+        Self { arrived: now, window: 0, bytes: 0, failed: false }
     }
 
     /// More of the frame came. Says whether it comes too slowly.
     fn add(&mut self, now: Instant, bytes: usize, limits: &ProgressConfig) -> bool {
-        self.window += now.saturating_since(self.arrived).min(limits.window);
+        let window = nanos(limits.window);
+        self.window = self.window.saturating_add(nanos(now.saturating_since(self.arrived)).min(window));
         self.bytes = self.bytes.saturating_add(bytes);
         self.arrived = now;
-        if self.window < limits.window {
+        if self.window < window {
             return false;
         }
-        let enough = u128::from(limits.rate) * self.window.as_millis() / 1000;
+        let enough = u128::from(limits.rate) * u128::from(self.window) / 1_000_000_000;
         let failed = (self.bytes as u128) < enough;
         let twice = failed && self.failed;
         *self = Self { failed, ..Self::new(now) };
@@ -82,6 +81,7 @@ impl Connection {
 mod tests {
     use super::*;
     use alloc::vec::Vec;
+    use core::time::Duration;
     use proptest::prelude::*;
 
     const LIMITS: ProgressConfig =

@@ -157,7 +157,6 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                     runtime.spawn(ConnectionTask {
                         driver,
                         _runtime: runtime.clone(),
-                        remote,
                         hook,
                         _membership: membership,
                     });
@@ -235,7 +234,6 @@ pub struct ConnectionTask<R: Runtime, H: Handler> {
     driver: Driver<R::Stream, R::Sleep, H>,
     /// A runtime that has threads of its own keeps them for as long as it has connections.
     _runtime: R,
-    remote: SocketAddr,
     hook: Option<HandshakeHook>,
     _membership: Membership,
 }
@@ -245,8 +243,9 @@ impl<R: Runtime, H: Handler> Future for ConnectionTask<R, H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.driver).poll(cx).map(|reason| {
-            if let Some(hook) = self.hook.take().filter(|_| !self.driver.was_open()) {
-                hook(self.remote, &reason);
+            let hook = self.hook.take().filter(|_| !self.driver.was_open());
+            if let (Some(hook), Some(remote)) = (hook, self.driver.peer().remote_addr()) {
+                hook(remote, &reason);
             }
         })
     }

@@ -9,7 +9,8 @@ type Values = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Attributes {
-    values: Values,
+    /// Few connections have any.
+    values: Option<Box<Values>>,
     ended: bool,
 }
 
@@ -19,17 +20,17 @@ impl Attributes {
         if self.ended {
             return Some(Box::new(value));
         }
-        let replaced = self.values.insert((*value).type_id(), value)?;
+        let replaced = self.values.get_or_insert_default().insert((*value).type_id(), value)?;
         Some(Box::new(replaced))
     }
 
     pub(super) fn value<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.values.get(&TypeId::of::<T>())?.clone().downcast().ok()
+        self.values.as_ref()?.get(&TypeId::of::<T>())?.clone().downcast().ok()
     }
 
     /// From here on nothing is kept. Gives what was, to be dropped when no lock is held.
-    pub(super) fn end(&mut self) -> Values {
+    pub(super) fn end(&mut self) -> Option<Box<Values>> {
         self.ended = true;
-        core::mem::take(&mut self.values)
+        self.values.take()
     }
 }

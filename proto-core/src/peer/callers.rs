@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::mem;
+use core::ops::{Deref, DerefMut};
 use core::task::Waker;
 
 use slab::Slab;
@@ -21,8 +22,35 @@ use crate::wire::Sequence;
 /// For how many callers room is kept while nobody waits.
 const KEPT: usize = 128;
 
-/// Callers that wait, in line or for an outcome.
+/// The callers of a connection, for which nothing is held while there are none: most connections of a server never call.
 #[derive(Debug, Default)]
+pub(super) struct MaybeCallers(Option<Box<Callers>>);
+
+static NOBODY: Callers = Callers::new();
+
+impl MaybeCallers {
+    /// Gives back what is kept for further callers, if nobody waits.
+    pub(super) fn shrink(&mut self) {
+        self.0.take_if(|callers| callers.table.is_empty());
+    }
+}
+
+impl Deref for MaybeCallers {
+    type Target = Callers;
+
+    fn deref(&self) -> &Callers {
+        self.0.as_deref().unwrap_or(&NOBODY)
+    }
+}
+
+impl DerefMut for MaybeCallers {
+    fn deref_mut(&mut self) -> &mut Callers {
+        self.0.get_or_insert_with(|| Box::new(Callers::new()))
+    }
+}
+
+/// Callers that wait, in line or for an outcome.
+#[derive(Debug)]
 pub(super) struct Callers {
     table: Slab<Caller>,
     /// Who waits to be accepted. Those that have left in between are skipped.
@@ -78,6 +106,20 @@ pub(super) struct Queued {
 }
 
 impl Callers {
+    const fn new() -> Self {
+        Self {
+            table: Slab::new(),
+            line: VecDeque::new(),
+            standing: 0,
+            moved_up: false,
+            line_bytes: 0,
+            reply_bytes: 0,
+            kept_bytes: 0,
+            line_deadlines: BTreeSet::new(),
+            seats: Seats { seats: Vec::new(), displaced: BTreeMap::new() },
+        }
+    }
+
     /// Whether somebody waits to be accepted, so that who comes now goes behind.
     pub(super) const fn is_line(&self) -> bool {
         self.standing > 0
@@ -301,19 +343,9 @@ impl Callers {
             Stage::InLine(_) | Stage::AtTheDesk => {}
         }
         if self.table.is_empty() && self.table.capacity() > KEPT {
-            self.shrink();
+            *self = Self { moved_up: self.moved_up, ..Self::new() };
         }
         caller
-    }
-
-    /// Gives back what is kept for further callers, if nobody waits.
-    pub(super) fn shrink(&mut self) {
-        if self.table.is_empty() {
-            self.table = Slab::new();
-            self.line = VecDeque::new();
-            self.line_deadlines = BTreeSet::new();
-            self.seats = Seats::default();
-        }
     }
 
     fn stand(&mut self, queued: &Queued) {
@@ -340,7 +372,7 @@ impl Callers {
 }
 
 /// Who waits for the outcome of which call, by slots.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seats {
     seats: Vec<Option<(Sequence, CallerKey)>>,
     /// A call that has ended gives its slot to the next one before its outcome is taken from the connection.

@@ -14,7 +14,7 @@ use core::task::Waker;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::attributes::Attributes;
-use super::callers::{Callers, Queued};
+use super::callers::{MaybeCallers, Queued};
 use super::clock::Clock;
 use super::error::{CallError, Status};
 use super::messages::Reply;
@@ -66,7 +66,7 @@ pub(super) struct State {
     pub(super) remote: Option<SocketAddr>,
     /// Of a client that comes back.
     pub(super) session: Option<Box<Session>>,
-    pub(super) callers: Callers,
+    pub(super) callers: MaybeCallers,
     /// The driver, if it has nothing to do.
     pub(super) driver: Option<Waker>,
     /// Tasks that wait for room, or for the connection to open or end.
@@ -82,7 +82,7 @@ impl State {
             connection,
             remote,
             session: None,
-            callers: Callers::default(),
+            callers: MaybeCallers::default(),
             driver: None,
             watchers: Watchers::default(),
             attributes: Attributes::default(),
@@ -168,7 +168,8 @@ impl State {
             room = true;
         }
         self.tell_connection(now);
-        if self.callers.take_moved_up() || room || self.connection.is_closed() {
+        let moved_up = self.callers.has_moved_up() && self.callers.take_moved_up();
+        if moved_up || room || self.connection.is_closed() {
             self.admit_queue(now, wakers);
             wakers.extend(self.watchers.take_all());
             self.tell_connection(now);
@@ -176,7 +177,7 @@ impl State {
     }
 
     /// A reply that its caller has not taken still counts against the limit, so that not taking replies has an end.
-    pub(super) const fn count_replies(&mut self) {
+    pub(super) fn count_replies(&mut self) {
         self.connection.hold_replies(self.callers.reply_bytes());
     }
 
@@ -194,7 +195,9 @@ impl State {
             return;
         }
         let keep = self.session.is_some();
-        while let Some((key, queued)) = self.callers.first_in_line() {
+        while self.callers.is_line()
+            && let Some((key, queued)) = self.callers.first_in_line()
+        {
             let timeout = match queued.deadline {
                 Some(at) => Timeout::After(at.saturating_since(now)),
                 None => Timeout::Never,
@@ -206,7 +209,10 @@ impl State {
                     self.callers.back_in_line(key, Queued { message, ..queued });
                     return;
                 }
-                Err(refused) => self.callers.finish(key, Err(self.refuse(refused)), wakers),
+                Err(refused) => {
+                    let error = self.refuse(refused);
+                    self.callers.finish(key, Err(error), wakers);
+                }
             }
         }
     }
@@ -229,7 +235,9 @@ impl State {
 
     pub(super) fn handle_timeout(&mut self, now: Instant, wakers: &mut Wakers) {
         self.connection.handle_timeout(now);
-        self.callers.time_out(now, wakers);
+        if self.callers.next_deadline().is_some() {
+            self.callers.time_out(now, wakers);
+        }
         self.tell_connection(now);
     }
 

@@ -129,7 +129,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             was_open: false,
             time_is_up: false,
             armed: None,
-            appetite: Appetite::new(),
+            appetite: Appetite::new(false),
             stride: 1,
             busy_poll: None,
             asking_since: None,
@@ -148,6 +148,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     /// A transport that cannot be [asked](Io::read_now) rests as if this were `None`.
     pub fn busy_poll(mut self, busy_poll: Option<Duration>) -> Self {
         self.busy_poll = busy_poll;
+        self.appetite = Appetite::new(busy_poll.is_some());
         self
     }
 
