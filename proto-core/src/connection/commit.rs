@@ -16,7 +16,7 @@ use crate::event::{CallId, Event, Outcome};
 use crate::time::Instant;
 use crate::wire::{
     CloseInfo, Credit, Extensions, Flags, HEADER_LEN, Header, Hello, Kind, Lane, PREFACE, Pong, Sequence,
-    StatusCode, charge, millis_rounded_up,
+    StatusCode, charge,
 };
 
 impl Connection {
@@ -306,7 +306,7 @@ impl Connection {
     }
 
     fn remaining_millis(&self, at: Instant) -> u32 {
-        millis_rounded_up(at.saturating_since(self.now))
+        u32::try_from(at.nanos_since(self.now).div_ceil(1_000_000)).unwrap_or(u32::MAX)
     }
 }
 

@@ -101,9 +101,13 @@ impl Millis {
         Duration::from_millis(self.0 as u64)
     }
 
+    const fn nanos(self) -> u64 {
+        self.0 as u64 * 1_000_000
+    }
+
     /// So many 1024ths of it, in nanoseconds.
     const fn part(self, parts: u64) -> u64 {
-        self.0 as u64 * 1_000_000 / 1024 * parts
+        self.nanos() / 1024 * parts
     }
 }
 
@@ -133,7 +137,7 @@ impl Heartbeat {
     pub(super) fn start(&mut self, role: Role, now: Instant) {
         self.sent = now;
         self.heard = match role {
-            Role::Acceptor => now + Duration::from_nanos(self.grace),
+            Role::Acceptor => now.plus(self.grace),
             Role::Dialer => now,
         };
     }
@@ -174,11 +178,11 @@ impl Heartbeat {
     }
 
     fn ping_at(&self) -> Instant {
-        self.sent + Duration::from_nanos(self.ping_after)
+        self.sent.plus(self.ping_after)
     }
 
     fn silence_at(&self) -> Instant {
-        self.heard + self.hear_every.duration() + Duration::from_nanos(self.grace)
+        self.heard.plus(self.hear_every.nanos()).plus(self.grace)
     }
 }
 

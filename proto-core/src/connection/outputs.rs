@@ -170,6 +170,7 @@ impl Connection {
         let pushes =
             self.pushes.as_ref().map_or(0, |pushes| size_of::<PartialPushes>() + pushes.held_bytes());
         state
+            + self.timers.held_bytes()
             + pong
             + pushes
             + liveness

@@ -28,7 +28,7 @@ impl Progress {
     /// More of the frame came. Says whether it comes too slowly.
     fn add(&mut self, now: Instant, bytes: usize, limits: &ProgressConfig) -> bool {
         let window = nanos(limits.window);
-        self.window = self.window.saturating_add(nanos(now.saturating_since(self.arrived)).min(window));
+        self.window = self.window.saturating_add(now.nanos_since(self.arrived).min(window));
         self.bytes = self.bytes.saturating_add(bytes);
         self.arrived = now;
         if self.window < window {

@@ -1,5 +1,6 @@
 //! The fixed timers of a connection: few, so the next one is found by looking at all of them.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::time::Instant;
@@ -38,40 +39,52 @@ pub enum Timer {
 }
 
 /// The timers that exist once in a connection. Each is set or not.
+///
+/// Two are set and cleared all the time. Of the others, most connections have none: they are kept while one of them is set.
 #[derive(Debug)]
-pub(super) struct Timers([Instant; FIXED.len()]);
+pub(super) struct Timers {
+    often: [Instant; OFTEN.len()],
+    rarely: Option<Box<[Instant; RARELY.len()]>>,
+}
 
-const FIXED: [Timer; 7] = [
-    Timer::Age,
-    Timer::Closing,
-    Timer::Drain,
-    Timer::Handshake,
-    Timer::Idle,
-    Timer::Progress,
-    Timer::WriteStall,
-];
+const OFTEN: [Timer; 2] = [Timer::Progress, Timer::WriteStall];
+const RARELY: [Timer; 5] = [Timer::Age, Timer::Closing, Timer::Drain, Timer::Handshake, Timer::Idle];
 /// A timer that is not set is never due.
 const UNSET: Instant = Instant::MAX;
 
+/// Where a timer stands.
+enum Place {
+    Often(usize),
+    Rarely(usize),
+}
+
 impl Default for Timers {
     fn default() -> Self {
-        Self([UNSET; FIXED.len()])
+        Self { often: [UNSET; OFTEN.len()], rarely: None }
     }
 }
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, now: Instant, after: Duration) {
-        self.0[place(timer)] = now + after;
+        *self.place(timer) = now + after;
     }
 
     /// Sets a timer unless it is due before that anyway.
     pub(super) fn set_earlier(&mut self, timer: Timer, at: Instant) {
-        let place = &mut self.0[place(timer)];
+        let place = self.place(timer);
         *place = at.min(*place);
     }
 
-    pub(super) const fn clear(&mut self, timer: Timer) {
-        self.0[place(timer)] = UNSET;
+    pub(super) fn clear(&mut self, timer: Timer) {
+        match place(timer) {
+            Place::Often(place) => self.often[place] = UNSET,
+            Place::Rarely(place) => {
+                if let Some(rarely) = &mut self.rarely {
+                    rarely[place] = UNSET;
+                }
+                self.rarely.take_if(|rarely| **rarely == [UNSET; RARELY.len()]);
+            }
+        }
     }
 
     pub(super) fn clear_all(&mut self) {
@@ -79,19 +92,28 @@ impl Timers {
     }
 
     pub(super) fn is_set(&self, timer: Timer) -> bool {
-        self.0[place(timer)] != UNSET
+        let at = match place(timer) {
+            Place::Often(place) => self.often[place],
+            Place::Rarely(place) => self.rarely.as_ref().map_or(UNSET, |rarely| rarely[place]),
+        };
+        at != UNSET
     }
 
     /// When the earliest is due that is set; [`Instant::MAX`] if none is.
     pub(super) fn earliest(&self) -> Instant {
-        self.0.iter().fold(UNSET, |earliest, &at| earliest.min(at))
+        let [progress, write_stall] = self.often;
+        let often = progress.min(write_stall);
+        self.rarely
+            .as_ref()
+            .map_or(often, |rarely| rarely.iter().fold(often, |earliest, &at| earliest.min(at)))
     }
 
     /// The earliest one that is set.
     pub(super) fn next(&self) -> Option<Deadline> {
-        let at = self.earliest();
-        let place = self.0.iter().position(|&other| other == at)?;
-        (at != UNSET).then_some(Deadline { at, timer: FIXED[place] })
+        let often = OFTEN.iter().zip(&self.often);
+        let rarely = self.rarely.iter().flat_map(|rarely| RARELY.iter().zip(rarely.iter()));
+        let (&timer, &at) = rarely.chain(often).min_by_key(|&(_, &at)| at)?;
+        (at != UNSET).then_some(Deadline { at, timer })
     }
 
     /// Takes one that is not later than `now`.
@@ -100,18 +122,31 @@ impl Timers {
         self.clear(due.timer);
         Some(due.timer)
     }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.rarely.as_ref().map_or(0, |rarely| size_of_val(&**rarely))
+    }
+
+    fn place(&mut self, timer: Timer) -> &mut Instant {
+        match place(timer) {
+            Place::Often(place) => &mut self.often[place],
+            Place::Rarely(place) => {
+                &mut self.rarely.get_or_insert_with(|| Box::new([UNSET; RARELY.len()]))[place]
+            }
+        }
+    }
 }
 
-/// Where a timer stands among the fixed ones.
-const fn place(timer: Timer) -> usize {
+/// Where a timer stands among those that are kept here.
+const fn place(timer: Timer) -> Place {
     match timer {
-        Timer::Age => 0,
-        Timer::Closing => 1,
-        Timer::Drain => 2,
-        Timer::Handshake => 3,
-        Timer::Idle => 4,
-        Timer::Progress => 5,
-        Timer::WriteStall => 6,
+        Timer::Progress => Place::Often(0),
+        Timer::WriteStall => Place::Often(1),
+        Timer::Age => Place::Rarely(0),
+        Timer::Closing => Place::Rarely(1),
+        Timer::Drain => Place::Rarely(2),
+        Timer::Handshake => Place::Rarely(3),
+        Timer::Idle => Place::Rarely(4),
         Timer::Call | Timer::Heartbeat => panic!("this timer is kept elsewhere"),
     }
 }
@@ -122,7 +157,16 @@ mod tests {
 
     #[test]
     fn every_fixed_timer_has_its_place() {
-        assert!(FIXED.iter().enumerate().all(|(at, &timer)| place(timer) == at));
+        let mut timers = Timers::default();
+        for (nth, timer) in (0..).zip(RARELY.into_iter().chain(OFTEN)) {
+            timers.set(timer, Instant::EPOCH, Duration::from_secs(nth));
+        }
+        for timer in RARELY.into_iter().chain(OFTEN) {
+            assert!(timers.is_set(timer));
+            assert_eq!(timers.pop_due(Instant::EPOCH + Duration::from_secs(9)), Some(timer));
+            assert!(!timers.is_set(timer));
+        }
+        assert_eq!(timers.held_bytes(), 0);
     }
 
     #[test]
