@@ -14,9 +14,6 @@ use crate::units::{self, Deadline};
 #[derive(Args, Debug)]
 #[command(after_long_help = help::BENCH)]
 pub(crate) struct BenchOptions {
-    #[command(flatten)]
-    pub(crate) link: LinkOptions,
-
     /// How many connections to make. Of several addresses, each connection begins with the next one.
     #[arg(
         short, long, value_name = "N", default_value_t = 1, help_heading = "Load",
@@ -117,6 +114,9 @@ pub(crate) struct BenchOptions {
     /// Say nothing while it runs.
     #[arg(short, long, help_heading = "Report")]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) link: LinkOptions,
 }
 
 /// How calls of a given rate are spread over time.

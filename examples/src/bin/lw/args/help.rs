@@ -216,8 +216,9 @@ What is measured:
   one that is not what was sent is a `wrong answer`.
 
   Times on processors and memory are those of lw and, if it is on this machine
-  and may be looked at, of the process that listens at the address (Linux).
-  Where server and lw share a machine they take it from each other.
+  and may be looked at, of the process that listens at the address (Linux);
+  100 % is one processor. Where both share a machine, they take it from each
+  other. Notes say when a thread of lw was always busy, or had to wait.
 
 When connections are lost:
   Calls in flight fail as `connection lost`. The connection is made again, for as
@@ -245,7 +246,7 @@ When connections are lost:
     connections    {made, lost, drained, attempts_in_vain, given_up, last_reason}
     client         {cpu_user_s, cpu_system_s, cpu_percent, cpu_us_per_call,
                    peak_memory_bytes}
-    servers        [the same, and pid, name]
+    servers        [the same, and pid, name, has_ended]
     intervals      [{begin_s, length_s, answered, failed, p50_us, p99_us, max_us}]
     notes          [what whoever reads the numbers should know]
 

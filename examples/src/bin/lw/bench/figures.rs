@@ -16,6 +16,16 @@ pub(super) fn time(time: Nanos) -> String {
     }
 }
 
+/// A share of the whole: `47.5 %`.
+pub(super) fn percent(share: f64) -> String {
+    // Little is not nothing.
+    if share > 0.0 && share < 0.0001 {
+        "below 0.01 %".to_owned()
+    } else {
+        format!("{} %", three_digits(share * 100.0))
+    }
+}
+
 /// How often in a second: `601,234`, `12.3`.
 pub(super) fn rate(rate: f64) -> String {
     if rate < 99.95 { three_digits(rate) } else { grouped(rate.round() as u64) }
@@ -94,6 +104,10 @@ mod tests {
         assert_eq!(
             [(1, "thread"), (2000, "call")].map(|(n, name)| amount(n, name)).join(", "),
             "1 thread, 2,000 calls"
+        );
+        assert_eq!(
+            [1.0, 0.475, 0.0, 0.000_001].map(percent).join(", "),
+            "100 %, 47.5 %, 0.00 %, below 0.01 %"
         );
         assert_eq!(plain("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
     }

@@ -52,6 +52,8 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen<'a> {
     pub(super) ended: u64,
+    /// Those of them that count.
+    pub(super) measured: u64,
     pub(super) failed: u64,
     pub(super) open: u64,
     pub(super) latencies: &'a Histogram<u64>,
@@ -106,7 +108,7 @@ impl Live {
             }
             Phase::Measuring(since) => match (plan.duration, plan.count) {
                 (Some(all), _) => format!("{:.1} s of {} s", seconds(since), seconds(all)),
-                (None, Some(count)) => format!("{} of {}", grouped(seen.ended), amount(count, "call")),
+                (None, Some(count)) => format!("{} of {}", grouped(seen.measured), amount(count, "call")),
                 (None, None) => format!("{:.1} s", seconds(since)),
             },
             Phase::Waiting => "waiting for the last answers".to_owned(),

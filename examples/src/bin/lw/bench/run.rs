@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::clock::{Clock, Nanos};
 use super::live::{Live, PERIOD, Phase, Seen};
 use super::plan::Plan;
-use super::report::{Connections, End, Rates, Report};
+use super::report::{Busy, Connections, End, Rates, Report};
 use super::sample::{Errors, Totals, histogram, merge};
 use super::threads::Threads;
 use super::timeline::Timeline;
@@ -46,8 +46,9 @@ pub(super) struct Run {
     open: u64,
     remotes: BTreeSet<SocketAddr>,
     connections: Connections,
-    /// What has ended, and what is shown of it.
+    /// What has ended, and what of it before the measurement.
     totals: Totals,
+    warm_up: Totals,
     latencies: Histogram<u64>,
     timeline: Timeline,
     parts: Vec<Part>,
@@ -85,6 +86,7 @@ impl Run {
             remotes: BTreeSet::new(),
             connections: Connections::default(),
             totals: Totals::default(),
+            warm_up: Totals::default(),
             latencies: histogram(3),
             timeline: Timeline::default(),
             parts: Vec::new(),
@@ -98,7 +100,7 @@ impl Run {
     pub(super) async fn run(mut self) -> Result<(Report, Hurry), Failure> {
         self.connect().await?;
         // What it looks for takes a moment, so it is before the beginning.
-        self.watched = Watched::find(&self.remotes);
+        self.watched = Watched::find(self.remotes.clone());
         let begin = self.clock.now() + LEAD;
         self.from = Some(begin + self.plan.warm_up);
         self.threads.order(|| Order::Begin(begin));
@@ -200,6 +202,9 @@ impl Run {
             Word::GivenUp(reason) => self.give_up(reason)?,
             Word::Chunk(chunk) => {
                 self.totals.add(&chunk.totals);
+                if chunk.tick.is_none() {
+                    self.warm_up.add(&chunk.totals);
+                }
                 merge(&mut self.latencies, &chunk.latencies);
                 self.timeline.add(&chunk);
             }
@@ -245,9 +250,7 @@ impl Run {
     fn report(&mut self) -> Report {
         let now = self.clock.now();
         let from = self.from.unwrap_or(now);
-        if self.plan.duration.is_none() {
-            self.watched.look(now);
-        }
+        self.watched.look_last(now, self.plan.duration.map(|duration| from + duration));
         let summaries = || self.parts.iter().map(|part| &part.summary);
         let last = summaries().map(|summary| summary.last).max().unwrap_or(from);
         // A count ends with the last call, all else when no further ones are made.
@@ -259,13 +262,10 @@ impl Run {
             let (at, within) = summary.window.unwrap_or((last, summary.totals));
             rates.add(&Rates::of(&within, at.saturating_sub(from)));
         }
-        let busy = |(time, over): (Nanos, Nanos)| (time as f64 / over.max(1) as f64).min(1.0);
-        let busiest = self
-            .parts
-            .iter()
-            .filter_map(|part| part.busy)
-            .map(busy)
-            .fold(None, |most: Option<f64>, busy| Some(most.map_or(busy, |most| most.max(busy))));
+        let share = |time: Nanos, over: Nanos| (time as f64 / over.max(1) as f64).min(1.0);
+        let busy = || self.parts.iter().filter_map(|part| part.busy);
+        let ran = busy().map(|(time, over)| share(time.ran, over)).fold(0.0, f64::max);
+        let waited = busy().map(|(time, over)| share(time.waited, over)).fold(0.0, f64::max);
         let end = if until.is_some() { End::Time } else { End::Count };
         let window = until.unwrap_or(last).saturating_sub(from);
         Report {
@@ -283,7 +283,7 @@ impl Run {
             connections: self.connections.clone(),
             client: self.watched.own(),
             servers: self.watched.servers(),
-            busiest,
+            busy: Busy { ran, waited },
             timeline: std::mem::take(&mut self.timeline),
         }
     }
@@ -292,7 +292,8 @@ impl Run {
         let now = self.clock.now();
         let seen = Seen {
             ended: self.totals.ended(),
-            failed: self.totals.failed,
+            measured: self.totals.ended() - self.warm_up.ended(),
+            failed: self.totals.failed - if self.from > Some(now) { 0 } else { self.warm_up.failed },
             open: self.open,
             latencies: &self.latencies,
         };

@@ -6,7 +6,7 @@ use adapter_tokio::{CallError, Delivery, StatusCode};
 use hdrhistogram::Histogram;
 
 use super::clock::Nanos;
-use crate::exit::describe;
+use crate::exit::shorten;
 
 /// Kinds of errors that are told apart. A server has 2³² statuses to choose from.
 const MOST_KINDS: usize = 32;
@@ -80,9 +80,17 @@ pub(super) struct ErrorCount {
 }
 
 impl Errors {
-    /// One more of a kind, described as this is.
+    /// One more of a kind, and what came of it.
     pub(super) fn add(&mut self, kind: Kind, error: Option<&CallError>) {
-        self.add_many(kind, 1, || error.map(describe));
+        self.add_many(kind, 1, || match error? {
+            CallError::Status(status) if !status.body.is_empty() => Some(shorten(&status.text())),
+            CallError::Lost { reason, .. } => {
+                let reason = reason.to_string();
+                Some(reason.strip_prefix("connection lost: ").unwrap_or(&reason).to_owned())
+            }
+            // The kind says it all.
+            _ => None,
+        });
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -144,19 +152,20 @@ pub(super) fn merge(histogram: &mut Histogram<u64>, other: &Histogram<u64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use adapter_tokio::Status;
 
     #[test]
     fn errors_are_counted_by_kind() {
         let mut errors = Errors::default();
-        let late = CallError::TimedOut(Delivery::NotSent);
+        let status = CallError::Status(Box::new(Status::new(StatusCode::OVERLOADED, "too much")));
         errors.add(Kind::WrongAnswer, None);
-        errors.add(Kind::TimedOut(Delivery::NotSent), Some(&late));
-        errors.add(Kind::TimedOut(Delivery::NotSent), None);
+        errors.add(Kind::Status(StatusCode::OVERLOADED), Some(&status));
+        errors.add(Kind::Status(StatusCode::OVERLOADED), None);
         let mut both = errors.clone();
         both.merge(&errors);
         let found = both.sorted();
         assert_eq!(found.iter().map(|error| error.count).collect::<Vec<_>>(), [4, 2]);
-        assert_eq!(found[0].example.as_deref(), Some("the deadline passed; the call was not sent"));
+        assert_eq!(found[0].example.as_deref(), Some("too much"));
     }
 
     #[test]

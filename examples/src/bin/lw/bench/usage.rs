@@ -45,10 +45,29 @@ impl Process {
     }
 }
 
-/// How long the calling thread has run on a processor.
-pub(super) fn thread_time() -> Option<Nanos> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split_whitespace().next()?.parse().ok()
+/// What a thread has had of the processors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ThreadTime {
+    pub(super) ran: Nanos,
+    /// It could have run, and had to wait for a processor.
+    pub(super) waited: Nanos,
+}
+
+impl ThreadTime {
+    /// That of the calling thread since it began.
+    pub(super) fn own() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/thread-self/schedstat").ok()?)
+    }
+
+    pub(super) const fn since(&self, before: &Self) -> Self {
+        let (ran, waited) = (self.ran.saturating_sub(before.ran), self.waited.saturating_sub(before.waited));
+        Self { ran, waited }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.split_whitespace().map(str::parse);
+        Some(Self { ran: fields.next()?.ok()?, waited: fields.next()?.ok()? })
+    }
 }
 
 /// What is wanted of `/proc/PID/stat`.
@@ -100,6 +119,13 @@ mod tests {
         for text in ["", "1 (x", "1 (x) S 1 2 3", "1 (x) S 1 1 1 0 -1 1 1 0 0 0 a b 0 0 20 0 3 0 1"] {
             assert_eq!(Stat::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_thread_runs_and_waits() {
+        let [before, after] = ["7000 500 3", "9000 501 4\n"].map(|text| ThreadTime::parse(text).unwrap());
+        assert_eq!(after.since(&before), ThreadTime { ran: 2000, waited: 1 });
+        assert!(["", "7", "a b c"].iter().all(|text| ThreadTime::parse(text).is_none()));
     }
 
     #[test]

@@ -5,17 +5,21 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::clock::Nanos;
-use super::report::Cost;
+use super::report::{Cost, Server};
 use super::server::listeners;
 use super::usage::{Process, Usage};
 
 /// How often to look. One that ends in between has used what was seen last.
 const PERIOD: Nanos = 1_000_000_000;
+/// The system counts in steps of 10 ms, which say nothing of a shorter time.
+const SHORTEST: Nanos = 200_000_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     own: Option<Seen>,
     servers: Vec<Seen>,
+    /// Where servers listen.
+    addresses: BTreeSet<SocketAddr>,
     /// When it was looked last.
     last: Option<Nanos>,
     has_ended: bool,
@@ -27,22 +31,23 @@ struct Seen {
     process: Process,
     first: Option<(Nanos, Usage)>,
     last: Option<(Nanos, Usage)>,
+    has_ended: bool,
 }
 
 impl Watched {
     /// This process, and those that listen at these addresses.
-    pub(super) fn find(addresses: &BTreeSet<SocketAddr>) -> Self {
-        let seen = |process| Seen { process, first: None, last: None };
-        let mut servers: Vec<Process> = Vec::new();
-        for process in addresses.iter().flat_map(|address| listeners(*address)) {
-            if !servers.contains(&process) {
-                servers.push(process);
+    pub(super) fn find(addresses: BTreeSet<SocketAddr>) -> Self {
+        let own = Process::find(std::process::id()).map(Seen::new);
+        let mut watched = Self { own, addresses, ..Self::default() };
+        watched.find_servers();
+        watched
+    }
+
+    fn find_servers(&mut self) {
+        for process in self.addresses.iter().flat_map(|address| listeners(*address)) {
+            if self.servers.iter().all(|seen| seen.process != process) {
+                self.servers.push(Seen::new(process));
             }
-        }
-        Self {
-            own: Process::find(std::process::id()).map(seen),
-            servers: servers.into_iter().map(seen).collect(),
-            ..Self::default()
         }
     }
 
@@ -66,12 +71,11 @@ impl Watched {
             return;
         }
         self.last = Some(now);
-        for seen in self.own.iter_mut().chain(&mut self.servers) {
-            if let Some(usage) = seen.process.usage() {
-                seen.first.get_or_insert((now, usage));
-                seen.last = Some((now, usage));
-            }
+        if !self.servers.is_empty() && self.servers.iter().all(|seen| seen.has_ended) {
+            // Another one may have taken its place.
+            self.find_servers();
         }
+        self.own.iter_mut().chain(&mut self.servers).for_each(|seen| seen.look(now));
     }
 
     /// What comes after does not count.
@@ -79,19 +83,43 @@ impl Watched {
         self.has_ended = true;
     }
 
+    /// It is over, and perhaps was before it was looked at the end.
+    pub(super) fn look_last(&mut self, now: Nanos, until: Option<Nanos>) {
+        if self.last.is_none_or(|last| until.is_none_or(|until| last < until)) {
+            self.look(now);
+        }
+        self.end();
+    }
+
     /// What this process has used.
     pub(super) fn own(&self) -> Option<Cost> {
         self.own.as_ref().and_then(Seen::cost)
     }
 
-    pub(super) fn servers(&self) -> Vec<(Process, Option<Cost>)> {
-        self.servers.iter().map(|seen| (seen.process.clone(), seen.cost())).collect()
+    pub(super) fn servers(&self) -> Vec<Server> {
+        self.servers.iter().map(Seen::server).collect()
     }
 }
 
 impl Seen {
+    const fn new(process: Process) -> Self {
+        Self { process, first: None, last: None, has_ended: false }
+    }
+
+    fn look(&mut self, now: Nanos) {
+        let usage = self.process.usage().map(|usage| (now, usage));
+        self.first = self.first.or(usage);
+        self.last = usage.or(self.last);
+        self.has_ended = usage.is_none();
+    }
+
+    fn server(&self) -> Server {
+        Server { process: self.process.clone(), cost: self.cost(), has_ended: self.has_ended }
+    }
+
     fn cost(&self) -> Option<Cost> {
         let ((begun, first), (ended, last)) = (self.first?, self.last?);
-        (ended > begun).then(|| Cost::between(&first, &last, Duration::from_nanos(ended - begun)))
+        let over = ended - begun;
+        (over >= SHORTEST).then(|| Cost::between(&first, &last, Duration::from_nanos(over)))
     }
 }

@@ -7,6 +7,7 @@ use adapter_tokio::Client;
 use super::clock::Nanos;
 use super::recorder::Summary;
 use super::sample::Chunk;
+use super::usage::ThreadTime;
 
 /// From a thread that calls.
 #[derive(Debug)]
@@ -37,8 +38,8 @@ pub(super) struct Part {
     pub(super) summary: Summary,
     /// Calls that were in flight or due when it was told not to wait for them.
     pub(super) abandoned: u64,
-    /// How long it ran on a processor while it measured, and how long it measured, if the system tells.
-    pub(super) busy: Option<(Nanos, Nanos)>,
+    /// What it had of the processors while it measured, and how long it measured, if the system tells.
+    pub(super) busy: Option<(ThreadTime, Nanos)>,
 }
 
 /// To a thread that calls: from the one that looks on, or from what keeps its connections.

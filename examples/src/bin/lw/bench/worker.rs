@@ -20,7 +20,7 @@ use super::load::Load;
 use super::plan::Plan;
 use super::recorder::Recorder;
 use super::sample::Kind;
-use super::usage::thread_time;
+use super::usage::ThreadTime;
 use super::word::{Order, Part, Word};
 use crate::exit::describe;
 
@@ -58,11 +58,11 @@ struct Run {
     busy: Busy,
 }
 
-/// How long the thread ran on a processor, and how long that was watched.
+/// What the thread had of the processors: at the beginning, and from then to the end.
 #[derive(Default)]
 struct Busy {
-    begun: Option<(Nanos, Nanos)>,
-    total: Option<(Nanos, Nanos)>,
+    begun: Option<(ThreadTime, Nanos)>,
+    total: Option<(ThreadTime, Nanos)>,
 }
 
 impl Worker {
@@ -248,8 +248,8 @@ impl Run {
     /// It is so late now.
     fn advance(&mut self, now: Nanos) {
         self.recorder.advance(now);
-        if self.recorder.counts(now) && self.busy.begun.is_none() {
-            self.busy.begun = thread_time().map(|time| (time, now));
+        if self.busy.begun.is_none() && self.recorder.counts(now) {
+            self.busy.begun = ThreadTime::own().map(|time| (time, now));
         }
         if let Some(until) = self.load.until().filter(|&until| now >= until) {
             self.close_window(until);
@@ -274,7 +274,7 @@ impl Run {
     fn close_window(&mut self, at: Nanos) {
         self.recorder.close_window(at);
         if let (Some((time, begun)), None) = (self.busy.begun, self.busy.total) {
-            self.busy.total = thread_time().map(|now| (now.saturating_sub(time), at.saturating_sub(begun)));
+            self.busy.total = ThreadTime::own().map(|now| (now.since(&time), at.saturating_sub(begun)));
         }
     }
 }

@@ -249,10 +249,9 @@ impl Report {
 
     fn cost_table(&self) -> Vec<[String; 2]> {
         let client = self.client.iter().map(|cost| ("lw bench".to_owned(), Some(*cost)));
-        let servers = self
-            .servers
-            .iter()
-            .map(|(process, cost)| (format!("server ({}, pid {})", process.name, process.id), *cost));
+        let servers = self.servers.iter().map(|server| {
+            (format!("server ({}, pid {})", server.process.name, server.process.id), server.cost)
+        });
         client.chain(servers).map(|(name, cost)| [name, self.cost_words(cost)]).collect()
     }
 

@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 use super::super::clock::{Nanos, seconds};
 use super::super::plan::Load;
 use super::super::timeline::Span;
-use super::{Cost, End, PERCENTILES, Report};
+use super::{Cost, End, PERCENTILES, Report, Server};
 use crate::args::Arrivals;
 use crate::json::{Object, array};
 
@@ -164,9 +164,9 @@ impl Report {
     }
 
     fn server_objects(&self) -> String {
-        array(self.servers.iter().map(|(process, cost)| {
+        array(self.servers.iter().map(|Server { process, cost, has_ended }| {
             let cost = cost.map_or_else(Object::new, |cost| self.cost_object(&cost));
-            cost.plain("pid", process.id).text("name", &process.name).end()
+            cost.plain("pid", process.id).text("name", &process.name).plain("has_ended", has_ended).end()
         }))
     }
 }

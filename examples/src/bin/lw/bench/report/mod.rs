@@ -15,6 +15,7 @@ use hdrhistogram::Histogram;
 
 pub(super) use self::file::ReportFile;
 use super::clock::{Nanos, seconds};
+use super::figures::percent;
 use super::plan::{Load, Plan};
 use super::sample::{ErrorCount, Totals};
 use super::timeline::Timeline;
@@ -40,10 +41,18 @@ pub(super) struct Report {
     pub(super) errors: Vec<ErrorCount>,
     pub(super) connections: Connections,
     pub(super) client: Option<Cost>,
-    pub(super) servers: Vec<(Process, Option<Cost>)>,
-    /// The share of its time in which the busiest thread had something to do.
-    pub(super) busiest: Option<f64>,
+    pub(super) servers: Vec<Server>,
+    pub(super) busy: Busy,
     pub(super) timeline: Timeline,
+}
+
+/// A process on this machine that listens at the address.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) process: Process,
+    /// `None` if it was not there for long enough.
+    pub(super) cost: Option<Cost>,
+    pub(super) has_ended: bool,
 }
 
 /// Why a run ended.
@@ -62,6 +71,13 @@ pub(super) struct Rates {
     pub(super) calls: f64,
     pub(super) sent_bytes: f64,
     pub(super) received_bytes: f64,
+}
+
+/// Shares of the time in which a thread that calls ran, and in which it waited for a processor: the largest of all threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Busy {
+    pub(super) ran: f64,
+    pub(super) waited: f64,
 }
 
 /// What became of connections.
@@ -149,20 +165,25 @@ impl Report {
     /// What whoever reads the numbers should know.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if let Some(busy) = self.busiest.filter(|&busy| busy >= 0.95) {
-            let threads = self.plan.threads;
-            let more =
-                if threads < self.plan.connections { "--threads" } else { "--connections and --threads" };
+        let Busy { ran, waited } = self.busy;
+        if ran + waited >= 0.95 {
+            let is_few = self.plan.threads < self.plan.connections;
+            let more = if is_few { "--threads" } else { "--connections and --threads" };
             notes.push(format!(
-                "the calling thread was busy for {:.0} % of the time, so the server may be faster than this says; \
-                 try more {more}, or another machine",
-                busy * 100.0
+                "a thread of lw was always busy: the server may be faster; more {more} would tell"
+            ));
+        }
+        if waited >= 0.1 {
+            notes.push(format!(
+                "a thread of lw waited for a processor {} of the time, and latencies are longer for it: too much \
+                 runs on this machine",
+                percent(waited)
             ));
         }
         if let Some(target) = self.target_rate().filter(|&target| self.rates.calls < 0.98 * target) {
             notes.push(format!(
-                "{:.1} % of the calls that were due in this time were answered in it",
-                100.0 * self.rates.calls / target
+                "{} of the calls that were due in this time were answered in it",
+                percent(self.rates.calls / target)
             ));
         }
         if self.totals.answered > 0 && self.totals.failed > 0 {

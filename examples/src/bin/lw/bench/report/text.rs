@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::super::clock::{Nanos, seconds};
-use super::super::figures::{amount, bytes_per_second, memory, plain, rate, time};
+use super::super::clock::Nanos;
+use super::super::figures::{amount, bytes_per_second, memory, percent, plain, rate, time};
 use super::super::plan::{Load, Plan};
-use super::{Cost, End, Report};
+use super::{Cost, End, Report, Server};
 use crate::args::Arrivals;
 use crate::units::grouped;
 
@@ -78,9 +78,11 @@ impl Report {
         if let Some(cost) = &self.client {
             line("cpu", &format!("{:<8} {}", "lw bench", self.cost(cost)));
         }
-        for (process, cost) in &self.servers {
-            let cost = cost.as_ref().map_or_else(|| "not known".to_owned(), |cost| self.cost(cost));
-            line("", &format!("{:<8} {cost}; {}, pid {}", "server", plain(&process.name), process.id));
+        for Server { process, cost, has_ended } in &self.servers {
+            let ended = if *has_ended { ", has ended" } else { "" };
+            let Some(cost) = cost else { continue };
+            let cost = self.cost(cost);
+            line("", &format!("{:<8} {cost}; {}, pid {}{ended}", "server", plain(&process.name), process.id));
         }
         for note in self.notes() {
             line("note", &note);
@@ -90,16 +92,17 @@ impl Report {
 
     fn calls(&self) -> String {
         let Self { due, totals, abandoned, .. } = self;
-        let share = |count: u64| if *due == 0 { 0.0 } else { 100.0 * count as f64 / *due as f64 };
         let mut text = format!("{} answered", grouped(totals.answered));
         match totals.failed {
             0 => text += ", 0 failed",
-            failed => text += &format!(", {} failed ({:.3} %)", grouped(failed), share(failed)),
+            failed => {
+                text += &format!(", {} failed ({})", grouped(failed), percent(failed as f64 / *due as f64));
+            }
         }
         if *abandoned > 0 {
             text += &format!(", {} not waited for", grouped(*abandoned));
         }
-        text += &format!(", in {:.2} s", seconds(self.window));
+        text += &format!(", in {}", time(self.window));
         match &self.end {
             End::Time | End::Count => {}
             End::Interrupted => text += "; interrupted",
