@@ -20,16 +20,15 @@ fn bench(address: &str, options: &[&str]) -> (Value, Output) {
 #[track_caller]
 fn report(output: &Output) -> Value {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-    let sum = |list: &str, key: &str| -> u64 {
-        report[list].as_array().unwrap().iter().map(|one| one[key].as_u64().unwrap()).sum()
-    };
-    let calls = |key: &str| report["calls"][key].as_u64().unwrap();
+    let list = |key: &str| report[key].as_array().expect("it is a list");
+    let sum = |key: &str, part: &str| -> u64 { list(key).iter().map(|one| number(&one[part])).sum() };
+    let calls = |key: &str| number(&report["calls"][key]);
     assert_eq!(calls("due"), calls("answered") + calls("failed") + calls("abandoned"), "{report}");
     assert_eq!(sum("errors", "count"), calls("failed"), "{report}");
     assert_eq!(sum("intervals", "answered"), calls("answered"), "{report}");
     assert_eq!(sum("intervals", "failed"), calls("failed"), "{report}");
-    let distribution = report["distribution"].as_array().unwrap();
-    let up_to = |step: &Value| step["calls_up_to"].as_u64().unwrap();
+    let distribution = list("distribution");
+    let up_to = |step: &Value| number(&step["calls_up_to"]);
     assert_eq!(distribution.last().map_or(0, up_to), calls("answered"), "{report}");
     assert!(
         distribution.is_sorted_by_key(up_to) && distribution.is_sorted_by_key(|step| step["us"].as_f64())
@@ -37,7 +36,7 @@ fn report(output: &Output) -> Value {
     let latency = &report["latency"];
     if calls("answered") > 0 {
         let keys = ["min_us", "p50_us", "p75_us", "p90_us", "p99_us", "p99_9_us", "p99_99_us", "max_us"];
-        assert!(keys.is_sorted_by_key(|key| latency[key].as_f64().unwrap()), "{latency}");
+        assert!(keys.is_sorted_by_key(|key| latency[key].as_f64().expect("it is known")), "{latency}");
     } else {
         assert!(latency.is_null());
     }
@@ -50,8 +49,8 @@ fn number(value: &Value) -> u64 {
 
 /// How many calls failed in this way.
 fn errors(report: &Value, kind: &str) -> u64 {
-    let found = report["errors"].as_array().unwrap().iter().find(|error| error["kind"] == kind);
-    found.map_or(0, |error| number(&error["count"]))
+    let errors = report["errors"].as_array().expect("it is a list");
+    errors.iter().find(|error| error["kind"] == kind).map_or(0, |error| number(&error["count"]))
 }
 
 /// `lw bench` that goes on until something ends it, and says so every second; there has been an answer.
@@ -157,8 +156,8 @@ fn a_server_that_stands_still_is_seen_with_all_calls_of_that_time() {
     std::thread::sleep(std::time::Duration::from_secs(1));
     signal(&server.child, "CONT");
     // Until what waited has been answered for the most part.
-    let is_behind = |line: &str| line.contains(" 0.00 calls/s") || line.contains(" µs");
-    while is_behind(&told.next()) {}
+    let is_behind = |line: &String| line.contains(" 0.00 calls/s") || line.contains(" µs");
+    assert!((0..30).map(|_| told.next()).any(|line| !is_behind(&line)), "nothing has waited");
     told.next();
     signal(&child, "INT");
     drop(told);
@@ -211,7 +210,8 @@ fn without_a_connection_it_ends_with_what_has_been_measured() {
     let report = report(&output);
     assert_eq!((output.status.code(), &report["end"]), (Some(4), &"connection lost".into()));
     assert_eq!((number(&report["connections"]["lost"]), number(&report["connections"]["given_up"])), (2, 2));
-    assert!((1..=6).contains(&number(&report["calls"]["failed"])), "{report}");
+    // None, if it was killed just when all had been answered.
+    assert!(number(&report["calls"]["failed"]) <= 6, "{report}");
     let lost = errors(&report, "connection lost") + errors(&report, "connection lost before it was sent");
     assert_eq!(number(&report["calls"]["failed"]), lost);
 }
