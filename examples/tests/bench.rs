@@ -316,7 +316,7 @@ fn assert_well_formed(page: &str) {
         match tag.strip_prefix('/') {
             Some(name) => assert_eq!(open.pop(), Some(name)),
             None if tag.ends_with('/') => {}
-            None => open.push(tag.split(' ').next().unwrap()),
+            None => open.extend(tag.split(' ').next()),
         }
     }
     assert!(open.is_empty(), "{open:?}");
