@@ -9,7 +9,7 @@ use super::clock::Nanos;
 const TICKS: u64 = 100;
 
 /// A process, told from others that have had its number before.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) id: u32,
     pub(super) name: String,

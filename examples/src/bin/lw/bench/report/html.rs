@@ -181,9 +181,15 @@ impl Report {
     }
 
     fn time_axis(&self) -> Axis {
-        let scale = self.time_scale();
-        let ticks = scale.ticks().into_iter().map(|tick| (scale.place(tick), short_number(tick)));
-        Axis { name: "seconds".to_owned(), ticks: ticks.collect() }
+        let total = seconds(self.total);
+        let (name, unit) = match total {
+            10_800.0.. => ("hours", 3600.0),
+            300.0.. => ("minutes", 60.0),
+            _ => ("seconds", 1.0),
+        };
+        let scale = Scale::linear(total / unit).cut(total / unit);
+        let ticks = scale.ticks().into_iter().map(|tick| (scale.place(tick), short(&format!("{tick:.3}"))));
+        Axis { name: name.to_owned(), ticks: ticks.collect() }
     }
 
     /// If answers came for a time after it that can be seen.
@@ -326,10 +332,6 @@ fn short(figure: &str) -> String {
     format!("{}{unit}", number.trim_end_matches('0').trim_end_matches('.'))
 }
 
-fn short_number(number: f64) -> String {
-    short(&format!("{number:.3}"))
-}
-
 /// A time as the calendar says it (Howard Hinnant, "chrono-compatible low-level date algorithms").
 fn utc(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -344,4 +346,30 @@ fn utc(time: SystemTime) -> String {
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        let cases = [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_709_251_199, "2024-02-29 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn names_on_axes_are_short() {
+        let found = ["2.00 ms", "2.50 ms", "100 µs", "20,000", "0.500", "3.000"].map(short);
+        assert_eq!(found, ["2 ms", "2.5 ms", "100 µs", "20,000", "0.5", "3"]);
+    }
 }

@@ -169,9 +169,11 @@ impl Report {
         if ran + waited >= 0.95 {
             let is_few = self.plan.threads < self.plan.connections;
             let more = if is_few { "--threads" } else { "--connections and --threads" };
-            notes.push(format!(
-                "a thread of lw was always busy: the server may be faster; more {more} would tell"
-            ));
+            let so = match self.plan.load {
+                Load::Closed => "the server may be faster",
+                Load::Open { .. } => "latencies may be its own",
+            };
+            notes.push(format!("a thread of lw was always busy: {so}; more {more} would tell"));
         }
         if waited >= 0.1 {
             notes.push(format!(
@@ -192,3 +194,6 @@ impl Report {
         notes
     }
 }
+
+#[cfg(test)]
+mod tests;
