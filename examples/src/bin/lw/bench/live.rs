@@ -59,6 +59,21 @@ pub(super) struct Seen<'a> {
     pub(super) latencies: &'a Histogram<u64>,
 }
 
+impl Mode {
+    /// Whether something is to be shown now.
+    const fn take_due(&mut self, now: Nanos) -> bool {
+        match self {
+            Self::Quiet => false,
+            Self::Line => true,
+            Self::Lines { next } if now < *next => false,
+            Self::Lines { next } => {
+                *next = if now < 10 * SECOND { *next + SECOND } else { now + 10 * SECOND };
+                true
+            }
+        }
+    }
+}
+
 impl Live {
     pub(super) fn new(is_quiet: bool) -> Self {
         let mode = match (is_quiet, io::stderr().is_terminal()) {
@@ -71,27 +86,23 @@ impl Live {
 
     /// Shows how it stands, if that is due.
     pub(super) fn show(&mut self, plan: &Plan, now: Nanos, phase: Phase, seen: Seen<'_>) {
-        match &mut self.mode {
-            Mode::Quiet => {}
-            Mode::Line => {
-                if self.seen.len() == LAST {
-                    self.seen.pop_front();
+        if self.mode.take_due(now) {
+            let words = self.words(plan, now, phase, seen);
+            match self.mode {
+                Mode::Quiet => {}
+                Mode::Line => progress::show(&words),
+                Mode::Lines { .. } => {
+                    say(words);
+                    self.seen.clear();
                 }
-                progress::show(&self.words(plan, now, phase, seen));
-                self.seen.push_back((now, seen.ended));
             }
-            Mode::Lines { next } => {
-                if now < *next {
-                    if self.seen.is_empty() {
-                        self.seen.push_back((now, seen.ended));
-                    }
-                    return;
-                }
-                *next = if now < 10 * SECOND { *next + SECOND } else { now + 10 * SECOND };
-                say(self.words(plan, now, phase, seen));
-                self.seen = VecDeque::from([(now, seen.ended)]);
-            }
+        } else if !self.seen.is_empty() {
+            return;
         }
+        if self.seen.len() == LAST {
+            self.seen.pop_front();
+        }
+        self.seen.push_back((now, seen.ended));
     }
 
     fn words(&self, plan: &Plan, now: Nanos, phase: Phase, seen: Seen<'_>) -> String {
@@ -127,5 +138,59 @@ impl Live {
             down => format!(", {} down", amount(down, "connection")),
         };
         format!("{at}: {} calls/s{p99}, {} failed{down}", rate(calls), grouped(seen.failed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::plan;
+    use super::super::sample::{histogram, record};
+    use super::*;
+
+    const TENTH: Nanos = SECOND / 10;
+
+    fn words(live: &Live, options: &str, phase: Phase, ended: u64) -> String {
+        let plan = plan(options).expect("the arguments make sense");
+        let mut latencies = histogram(3);
+        if ended > 0 {
+            record(&mut latencies, 412_000);
+        }
+        let seen = Seen { ended, measured: ended, failed: 1, open: 2, latencies: &latencies };
+        live.words(&plan, 35 * TENTH, phase, seen)
+    }
+
+    #[test]
+    fn it_says_where_the_run_is_and_how_fast_it_was_of_late() {
+        let live = Live { mode: Mode::Quiet, seen: VecDeque::from([(25 * TENTH, 1000), (30 * TENTH, 9000)]) };
+        let now = Phase::Measuring(12 * TENTH);
+        let cases = [
+            ("-c 2 -d 10s", now, 4000, "1.2 s of 10 s: 3,000 calls/s, p99 412 µs, 1 failed"),
+            ("-c 2 -n 5000", now, 4000, "4,000 of 5,000 calls: 3,000 calls/s, p99 412 µs, 1 failed"),
+            (
+                "-c 3 -w 2s",
+                Phase::WarmingUp(TENTH),
+                1000,
+                "warming up 0.1 s of 2 s: 0.00 calls/s, p99 412 µs, 1 failed, 1 connection down",
+            ),
+            (
+                "-c 2",
+                Phase::Waiting,
+                2000,
+                "waiting for the last answers: 1,000 calls/s, p99 412 µs, 1 failed",
+            ),
+            ("-c 7", Phase::Connecting { open: 3 }, 0, "connecting: 3 of 7 connections"),
+        ];
+        for (options, phase, ended, text) in cases {
+            assert_eq!(words(&live, options, phase, ended), text);
+        }
+        let fresh = Live { mode: Mode::Quiet, seen: VecDeque::new() };
+        assert_eq!(words(&fresh, "-c 2 -d 10s", now, 0), "1.2 s of 10 s: 0.00 calls/s, 1 failed");
+    }
+
+    #[test]
+    fn lines_become_rare() {
+        let mut mode = Mode::Lines { next: SECOND };
+        let told: Vec<_> = (0..400).filter(|tenth| mode.take_due(tenth * TENTH)).collect();
+        assert_eq!(told, [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 200, 300]);
     }
 }

@@ -5,7 +5,7 @@
 //! | `plan` | what is to be done, checked |
 //! | `schedule`, `load` | when calls are due: at times fixed before (open loop), or when there is room (closed loop) |
 //! | `threads`, `worker`, `calls`, `ready`, `alarm`, `timer` | the threads that call, and how one of them keeps many calls in flight |
-//! | `connection` | one connection, made again when it is lost |
+//! | `connection`, `files` | one connection, made again when it is lost, and whether the system allows so many |
 //! | `recorder`, `sample` | what a thread notes of each call, and what that comes to |
 //! | `word` | what threads and the one that looks on tell each other |
 //! | `run`, `live`, `timeline` | the one that looks on, what it shows, and how the run went over time |
@@ -19,6 +19,7 @@ mod calls;
 mod clock;
 mod connection;
 mod figures;
+mod files;
 mod live;
 mod load;
 mod plan;
@@ -45,14 +46,14 @@ use self::plan::Plan;
 use self::report::{End, Report, ReportFile};
 use self::run::{Hurry, Run};
 use crate::args::BenchOptions;
-use crate::exit::{Exit, Failure, say};
+use crate::exit::{Exit, Failure};
 use crate::units::grouped;
 
 pub(crate) async fn bench(options: BenchOptions) -> Result<(), Failure> {
     let plan = Arc::new(Plan::new(&options)?);
     // It would be a pity to find out only when all is measured.
     let file = options.report.as_deref().map(ReportFile::open).transpose()?;
-    allow_files(plan.connections);
+    files::allow(plan.connections);
     let tells = options.link.verbose || io::stderr().is_terminal();
     let run = Run::start(Arc::clone(&plan), Live::new(options.quiet), tells)?;
     let (report, hurry) = run.run().await?;
@@ -91,26 +92,3 @@ fn print(text: &str) -> Result<(), Failure> {
         _ => Ok(()),
     }
 }
-
-/// Many connections need many files. Systems give few at first, and more to who asks.
-#[cfg(unix)]
-fn allow_files(connections: usize) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    /// What else is open.
-    const OTHERS: u64 = 64;
-    let wanted = connections as u64 + OTHERS;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < wanted) {
-        let most = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
-        if setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit }).is_err() || most < wanted {
-            say(format_args!(
-                "{} connections need more files than the system gives (ulimit -n)",
-                grouped(wanted)
-            ));
-        }
-    }
-}
-
-#[cfg(not(unix))]
-fn allow_files(_: usize) {}

@@ -71,6 +71,7 @@ struct Thread {
 impl Thread {
     fn run(self, obeyed: UnboundedReceiver<Order>) {
         let words = self.words.clone();
+        let _witness = Witness(self.words.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let ended = runtime.and_then(|runtime| {
             let ended = runtime.block_on(self.call(obeyed));
@@ -114,5 +115,16 @@ impl Thread {
         let _ = ends.send(true);
         while keepers.join_next().await.is_some() {}
         Ok(())
+    }
+}
+
+/// Says so when its thread panics: nobody else would, as long as there are other threads.
+struct Witness(UnboundedSender<Word>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.send(Word::Broken("a thread that calls has panicked".to_owned()));
+        }
     }
 }

@@ -123,3 +123,58 @@ impl Seen {
         (over >= SHORTEST).then(|| Cost::between(&first, &last, Duration::from_nanos(over)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When it is looked from 3 s to some time, with a look that comes late.
+    fn looks(until: Option<Nanos>) -> Vec<Nanos> {
+        let mut watched = Watched::default();
+        let mut looks = Vec::new();
+        while let Some(next) = watched.next(3 * PERIOD, until).filter(|_| looks.len() < 5) {
+            looks.push(next);
+            watched.look(next + if next == 4 * PERIOD { PERIOD / 10 } else { 0 });
+        }
+        looks
+    }
+
+    #[test]
+    fn it_is_looked_at_both_ends_and_in_between() {
+        let second = PERIOD;
+        let late = 5 * second + second / 10;
+        assert_eq!(looks(Some(3 * second + second / 2)), [3 * second, 3 * second + second / 2]);
+        assert_eq!(
+            looks(Some(5 * second + second / 2)),
+            [3 * second, 4 * second, late, 5 * second + second / 2]
+        );
+        assert_eq!(looks(None), [3 * second, 4 * second, late, late + second, late + 2 * second]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_that_has_ended_has_used_what_was_seen_last() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut seen = Seen::new(Process::find(child.id()).unwrap());
+        seen.look(0);
+        seen.look(SHORTEST);
+        assert!(!seen.has_ended);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        seen.look(2 * SHORTEST);
+        let server = seen.server();
+        assert!(server.has_ended);
+        assert_eq!(server.cost.unwrap().over, Duration::from_nanos(SHORTEST));
+    }
+
+    #[test]
+    fn a_moment_says_nothing() {
+        let usage = Usage::default();
+        let seen = |last| Seen {
+            first: Some((0, usage)),
+            last: Some((last, usage)),
+            ..Seen::new(Process::default())
+        };
+        assert!(seen(SHORTEST - 1).cost().is_none() && seen(SHORTEST).cost().is_some());
+    }
+}
