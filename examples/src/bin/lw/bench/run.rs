@@ -20,6 +20,7 @@ use super::watched::Watched;
 use super::word::{Order, Part, Word};
 use crate::exit::{Exit, Failure, say};
 use crate::signals::Signals;
+use crate::units::grouped;
 
 /// How long calls in flight are waited for when somebody has seen enough.
 const GRACE: Duration = Duration::from_secs(1);
@@ -222,7 +223,7 @@ impl Run {
         if self.from.is_none() {
             let made = match self.plan.connections {
                 1 => String::new(),
-                all => format!("; {} of {all} connections were made", self.open),
+                all => format!("; {} of {} connections were made", grouped(self.open), grouped(all as u64)),
             };
             return Err(Failure::new(Exit::Unreachable, format_args!("{reason}{made}")));
         }
@@ -262,10 +263,8 @@ impl Run {
             let (at, within) = summary.window.unwrap_or((last, summary.totals));
             rates.add(&Rates::of(&within, at.saturating_sub(from)));
         }
-        let share = |time: Nanos, over: Nanos| (time as f64 / over.max(1) as f64).min(1.0);
-        let busy = || self.parts.iter().filter_map(|part| part.busy);
-        let ran = busy().map(|(time, over)| share(time.ran, over)).fold(0.0, f64::max);
-        let waited = busy().map(|(time, over)| share(time.waited, over)).fold(0.0, f64::max);
+        let busy = self.parts.iter().filter_map(|part| part.busy);
+        let busy = busy.map(|(thread, over)| Busy::of(&thread, over)).fold(Busy::default(), Busy::max);
         let end = if until.is_some() { End::Time } else { End::Count };
         let window = until.unwrap_or(last).saturating_sub(from);
         Report {
@@ -283,7 +282,7 @@ impl Run {
             connections: self.connections.clone(),
             client: self.watched.own(),
             servers: self.watched.servers(),
-            busy: Busy { ran, waited },
+            busy,
             timeline: std::mem::take(&mut self.timeline),
         }
     }

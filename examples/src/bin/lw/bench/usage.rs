@@ -51,6 +51,8 @@ pub(super) struct ThreadTime {
     pub(super) ran: Nanos,
     /// It could have run, and had to wait for a processor.
     pub(super) waited: Nanos,
+    /// How often it began to run.
+    pub(super) turns: u64,
 }
 
 impl ThreadTime {
@@ -60,13 +62,17 @@ impl ThreadTime {
     }
 
     pub(super) const fn since(&self, before: &Self) -> Self {
-        let (ran, waited) = (self.ran.saturating_sub(before.ran), self.waited.saturating_sub(before.waited));
-        Self { ran, waited }
+        Self {
+            ran: self.ran.saturating_sub(before.ran),
+            waited: self.waited.saturating_sub(before.waited),
+            turns: self.turns.saturating_sub(before.turns),
+        }
     }
 
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split_whitespace().map(str::parse);
-        Some(Self { ran: fields.next()?.ok()?, waited: fields.next()?.ok()? })
+        let mut next = || fields.next()?.ok();
+        Some(Self { ran: next()?, waited: next()?, turns: next()? })
     }
 }
 
@@ -124,8 +130,8 @@ mod tests {
     #[test]
     fn a_thread_runs_and_waits() {
         let [before, after] = ["7000 500 3", "9000 501 4\n"].map(|text| ThreadTime::parse(text).unwrap());
-        assert_eq!(after.since(&before), ThreadTime { ran: 2000, waited: 1 });
-        assert!(["", "7", "a b c"].iter().all(|text| ThreadTime::parse(text).is_none()));
+        assert_eq!(after.since(&before), ThreadTime { ran: 2000, waited: 1, turns: 1 });
+        assert!(["", "7 8", "a b c"].iter().all(|text| ThreadTime::parse(text).is_none()));
     }
 
     #[test]

@@ -15,11 +15,11 @@ use hdrhistogram::Histogram;
 
 pub(super) use self::file::ReportFile;
 use super::clock::{Nanos, seconds};
-use super::figures::percent;
+use super::figures::{percent, time};
 use super::plan::{Load, Plan};
 use super::sample::{ErrorCount, Totals};
 use super::timeline::Timeline;
-use super::usage::{Process, Usage};
+use super::usage::{Process, ThreadTime, Usage};
 
 /// All that is known of a run.
 #[derive(Debug)]
@@ -73,12 +73,18 @@ pub(super) struct Rates {
     pub(super) received_bytes: f64,
 }
 
-/// Shares of the time in which a thread that calls ran, and in which it waited for a processor: the largest of all threads.
+/// What a thread that calls had of the processors: the largest of all threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Busy {
+    /// Shares of the time in which it ran, and in which it waited for a processor.
     pub(super) ran: f64,
     pub(super) waited: f64,
+    /// How long it waited each time.
+    pub(super) wait: Nanos,
 }
+
+/// So long does nobody wait for a processor that nobody else wants.
+const LONG_WAIT: Nanos = 20_000;
 
 /// What became of connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,6 +137,26 @@ impl Cost {
     }
 }
 
+impl Busy {
+    /// That of a thread which was watched for so long.
+    pub(super) fn of(thread: &ThreadTime, over: Nanos) -> Self {
+        let share = |time: Nanos| (time as f64 / over.max(1) as f64).min(1.0);
+        Self {
+            ran: share(thread.ran),
+            waited: share(thread.waited),
+            wait: thread.waited / thread.turns.max(1),
+        }
+    }
+
+    pub(super) fn max(self, other: Self) -> Self {
+        Self {
+            ran: self.ran.max(other.ran),
+            waited: self.waited.max(other.waited),
+            wait: self.wait.max(other.wait),
+        }
+    }
+}
+
 impl Rates {
     /// So much in so long.
     pub(super) fn of(totals: &Totals, time: Nanos) -> Self {
@@ -165,7 +191,7 @@ impl Report {
     /// What whoever reads the numbers should know.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let Busy { ran, waited } = self.busy;
+        let Busy { ran, waited, wait } = self.busy;
         if ran + waited >= 0.95 {
             let is_few = self.plan.threads < self.plan.connections;
             let more = if is_few { "--threads" } else { "--connections and --threads" };
@@ -175,11 +201,12 @@ impl Report {
             };
             notes.push(format!("a thread of lw was always busy: {so}; more {more} would tell"));
         }
-        if waited >= 0.1 {
+        if waited >= 0.1 && wait >= LONG_WAIT {
             notes.push(format!(
-                "a thread of lw waited for a processor {} of the time, and latencies are longer for it: too much \
-                 runs on this machine",
-                percent(waited)
+                "a thread of lw waited for a processor {} of the time, {} at a time: too much runs on this machine, and \
+                 latencies are longer for it",
+                percent(waited),
+                time(wait)
             ));
         }
         if let Some(target) = self.target_rate().filter(|&target| self.rates.calls < 0.98 * target) {

@@ -64,7 +64,7 @@ fn something() -> Report {
         },
         client: Some(Cost::between(&usage(500), &usage(1500), Duration::from_secs(2))),
         servers: vec![Server { process, cost: Some(Cost::default()), has_ended: true }],
-        busy: Busy { ran: 0.7, waited: 0.26 },
+        busy: Busy { ran: 0.7, waited: 0.26, wait: 2_000_000 },
         ..report
     }
 }
@@ -125,9 +125,12 @@ fn numbers_are_the_same_everywhere() {
 #[test]
 fn whoever_reads_the_numbers_is_told_what_they_are_worth() {
     let notes = something().notes();
-    for (note, part) in
-        notes.iter().zip(["latencies may be its own", "26.0 % of the time", "10.0 %", "failed ones"])
-    {
+    for (note, part) in notes.iter().zip([
+        "latencies may be its own",
+        "26.0 % of the time, 2.00 ms at a time",
+        "10.0 %",
+        "failed ones",
+    ]) {
         assert!(note.contains(part), "{part} is not in {note}");
     }
     assert_eq!(notes.len(), 4);
