@@ -226,7 +226,7 @@ fn calls_are_objects_for_programs() {
 
 #[test]
 fn completions_and_manual_pages_know_every_command() {
-    let commands = ["serve", "call", "push", "listen", "ping", "completion", "man"];
+    let commands = ["serve", "call", "push", "listen", "ping", "bench", "completion", "man"];
     for shell in ["bash", "fish", "zsh"] {
         let output = run(&["completion", shell], "");
         assert_eq!(output.status.code(), Some(0));

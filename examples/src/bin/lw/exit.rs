@@ -115,7 +115,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// A peer may describe its error with a megabyte.
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     const MOST: usize = 400;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -11,7 +11,7 @@ impl Object {
         Self("{".to_owned())
     }
 
-    /// A number, `true` or `false`.
+    /// A number, `true`, `false`, `null`, or JSON that is ready.
     pub(crate) fn plain(mut self, key: &str, value: impl Display) -> Self {
         let comma = if self.0.len() > 1 { "," } else { "" };
         // Writing to a string does not fail.
@@ -43,6 +43,11 @@ impl Object {
     }
 }
 
+/// An array of JSON values.
+pub(crate) fn array(values: impl IntoIterator<Item = String>) -> String {
+    format!("[{}]", values.into_iter().collect::<Vec<_>>().join(","))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +64,6 @@ mod tests {
         assert_eq!(object, expected);
         assert!(serde_json::from_str::<serde_json::Value>(&object).is_ok());
         assert_eq!(Object::new().end(), "{}");
+        assert_eq!(array(["1".to_owned(), Object::new().plain("a", 2).end()]), "[1,{\"a\":2}]");
     }
 }

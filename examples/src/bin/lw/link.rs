@@ -29,7 +29,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A connection that has lasted so long was a good one.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
 /// How long to wait for a server that does not close its side. All answers are there by then.
-const PARTING: Duration = Duration::from_secs(1);
+pub(crate) const PARTING: Duration = Duration::from_secs(1);
 
 /// A client, and what has become of its connections.
 pub(crate) struct Link {
@@ -144,7 +144,8 @@ impl Plan<'_> {
     }
 }
 
-fn reconnect(attempts: Option<u32>) -> ReconnectConfig {
+/// How to come back, with so many attempts in a row.
+pub(crate) fn reconnect(attempts: Option<u32>) -> ReconnectConfig {
     let defaults = ReconnectConfig::default();
     let delay = match defaults.delay {
         Delay::Exponential { base, .. } => Delay::Exponential { base, cap: LONGEST_WAIT },

@@ -6,11 +6,12 @@
 //!
 //! The parts: `args` says what can be asked for, `serve` and `routes` are the server, `link` is the connection of all
 //! others. `call` is one call, `stream` is one for each line, with `attempt`, `loss`, `lines`, `input`, `output` and
-//! `progress` around it. `push`, `listen` and `ping` are what they are called, `generate` prints manual pages and
-//! completions, `exit` has the exit codes.
+//! `progress` around it. `push`, `listen`, `ping` and `bench` are what they are called, `generate` prints manual pages
+//! and completions, `exit` has the exit codes.
 
 mod args;
 mod attempt;
+mod bench;
 mod call;
 mod exit;
 mod generate;
@@ -26,6 +27,7 @@ mod progress;
 mod push;
 mod routes;
 mod serve;
+mod signals;
 mod statistics;
 mod stream;
 mod units;
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
         Command::Push(options) => run(Builder::new_current_thread(), push::push(options)),
         Command::Listen(options) => run(Builder::new_current_thread(), listen::listen(options)),
         Command::Ping(options) => run(Builder::new_current_thread(), ping::ping(options)),
+        // Its calls are made by threads of their own.
+        Command::Bench(options) => run(Builder::new_current_thread(), bench::bench(options)),
         Command::Completion(options) => generate::completion(&options),
         Command::Man(options) => generate::man(&options),
     };

@@ -43,10 +43,25 @@ impl Progress {
     }
 
     pub(crate) fn show(answered: u64, in_flight: usize) {
-        SHOWN.store(true, Ordering::Relaxed);
-        let line = format!("\r{} answered, {} in flight\x1b[K", grouped(answered), grouped(in_flight as u64));
-        let _ = io::stderr().write_all(line.as_bytes());
+        show(&format!("{} answered, {} in flight", grouped(answered), grouped(in_flight as u64)));
     }
+}
+
+/// Puts this in the line's place, in one piece. What has no room is cut off: a second line would stay.
+pub(crate) fn show(text: &str) {
+    SHOWN.store(true, Ordering::Relaxed);
+    let text: String = text.chars().take(width()).collect();
+    let _ = io::stderr().write_all(format!("\r{text}\x1b[K").as_bytes());
+}
+
+/// How many characters fit beside the cursor.
+fn width() -> usize {
+    const USUAL: usize = 80;
+    #[cfg(unix)]
+    let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+    #[cfg(not(unix))]
+    let columns = 0;
+    if columns > 1 { columns - 1 } else { USUAL - 1 }
 }
 
 /// Makes room for something else on standard error.

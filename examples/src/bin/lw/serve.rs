@@ -10,6 +10,7 @@ use adapter_tokio::{BindError, Config, Server, ServerHandle, on_request};
 use crate::args::{self, ServeOptions};
 use crate::exit::{Exit, Failure, say};
 use crate::routes::{self, Chat};
+use crate::signals::Signals;
 
 /// How long connections may take to close once the server has been told to stop. Each has limits of its own; this is
 /// a little more than a silent peer can use up.
@@ -106,43 +107,4 @@ fn announce(address: &str) {
 
 fn from(peer: &adapter_tokio::Peer) -> String {
     peer.remote_addr().map_or_else(|| "somewhere".to_owned(), |address| address.to_string())
-}
-
-/// What asks a server to end.
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// What asks a server to end.
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
-        }
-    }
 }

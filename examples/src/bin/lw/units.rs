@@ -61,6 +61,22 @@ pub(crate) fn size(text: &str) -> Result<u32, String> {
     if bytes <= f64::from(u32::MAX) && bytes.fract() == 0.0 { Ok(bytes as u32) } else { Err(wrong()) }
 }
 
+/// Reads how often something happens in a second: a number, with `k` or `M` for thousands or millions.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    const MOST: f64 = 1e7;
+    let wrong = || {
+        format!("{} is no rate: write it like 500, 2.5k or 1M, above 0 and up to 10M a second", quoted(text))
+    };
+    let (number, unit) = split(text.strip_suffix("/s").unwrap_or(text)).ok_or_else(wrong)?;
+    let rate = match unit {
+        "" => number,
+        "k" | "K" => number * 1e3,
+        "m" | "M" => number * 1e6,
+        _ => return Err(wrong()),
+    };
+    if rate > 0.0 && rate <= MOST { Ok(rate) } else { Err(wrong()) }
+}
+
 /// Writes a number with its thousands apart.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -128,6 +144,16 @@ mod tests {
         }
         for text in ["", "K", "4G", "-1", "1.5", "1T", "0.3K"] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_powers_of_1000() {
+        for (text, calls) in [("500", 500.0), ("0.5", 0.5), ("2.5k", 2500.0), ("1M", 1e6), ("20/s", 20.0)] {
+            assert_eq!(rate(text), Ok(calls), "{text}");
+        }
+        for text in ["", "0", "-1", "k", "11M", "1G", "fast", "nan", "1e3"] {
+            assert!(rate(text).is_err(), "{text}");
         }
     }
 

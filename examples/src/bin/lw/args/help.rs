@@ -17,6 +17,7 @@ Try it:
   lw listen 127.0.0.1:7000 --count 1 &
   lw push 127.0.0.1:7000 chat 'hello, all'
   lw ping 127.0.0.1:7000 -c 3
+  lw bench 127.0.0.1:7000 --rate 10k --report latency.html
 
 `lw help COMMAND` says more, and `lw man COMMAND` says it as a manual page.";
 
@@ -182,6 +183,86 @@ Examples:
 Exit codes:
   0 there was an answer, 1 there was none, 2 wrong arguments, 4 connection lost
   or not made, and given up, 5 standard output does not work";
+
+pub(super) const BENCH: &str = "\
+Two ways to load a server:
+  Without --rate each answer is followed by the next call, with --in-flight
+  calls at a time on each connection. That shows how much the server can do. It
+  does not show how long people wait: when the server is slow, fewer calls are
+  made, and the slowness is hardly seen.
+
+  With --rate the time at which each call is due is fixed before the run, and
+  latency counts from that time, whether the call could be sent then or not. So
+  a server that stands still for a second is seen with all the calls of that
+  second (there is no \"coordinated omission\", see Gil Tene, \"How NOT to Measure
+  Latency\", and wrk2). Calls of one connection go out in turn with those of the
+  others, on any that has room. A call waits at most --timeout for its answer,
+  counted from when it was due, and then fails as `timed out`, or as `timed out
+  before it was sent`. Beyond --max-backlog calls that wait to be sent, further
+  ones fail as `backlog full`. All of them are in the report: calls due are
+  those answered, failed and not waited for.
+
+  Calls that are due within 50 us of each other may leave together, where the
+  system has timers that are so exact (Linux); elsewhere it is 1 ms. That wait is
+  part of their latency.
+
+What is measured:
+  A call counts if it was due after --warm-up. After --duration no further calls
+  are made, and those in flight or due are waited for; their latencies count,
+  but they are no throughput. Latencies are those of answered calls, kept with
+  three digits. Throughput in bytes is that of bodies.
+
+  Bodies of neighbouring calls differ, and --check compares answers with them:
+  one that is not what was sent is a `wrong answer`.
+
+  Times on processors and memory are those of lw and, if it is on this machine
+  and may be looked at, of the process that listens at the address (Linux);
+  100 % is one processor. Where both share a machine, they take it from each
+  other. Notes say when a thread of lw was always busy, or had to wait.
+
+When connections are lost:
+  Calls in flight fail as `connection lost`. The connection is made again, for as
+  long as --retry and --retry-max-time say: for 10 s unless one of them is given.
+  A run that has no connection left ends, with exit code 4. A server that cannot
+  be reached at the start is an error at once, unless one of the two says how
+  long to try.
+
+  At Ctrl-C no further calls are made, those in flight get 1 s, and what has been
+  measured is reported. A second Ctrl-C does not wait.
+
+--json:
+  One object, on one line. Times have their units in their names, numbers that
+  are not known are null:
+    tool, began_unix_s, settings{...}
+    end            duration, count, interrupted or connection lost; then there is
+                   end_reason
+    measured_s     how long calls were made; total_s: until the last one ended
+    calls          {due, answered, failed, abandoned}
+    throughput     {calls_per_s, sent_bytes_per_s, received_bytes_per_s}
+    latency        {min_us, mean_us, stdev_us, p50_us, p75_us, p90_us, p99_us,
+                   p99_9_us, p99_99_us, max_us}
+    distribution   [{us, percentile, calls_up_to}]
+    errors         [{kind, count, example}], the most frequent first
+    connections    {made, lost, drained, attempts_in_vain, given_up, last_reason}
+    client         {cpu_user_s, cpu_system_s, cpu_percent, cpu_us_per_call,
+                   peak_memory_bytes}
+    servers        [the same, and pid, name, has_ended]
+    intervals      [{begin_s, length_s, answered, failed, p50_us, p99_us, max_us}]
+    notes          [what whoever reads the numbers should know]
+
+Examples:
+  lw bench 127.0.0.1:7000
+  lw bench 127.0.0.1:7000 --in-flight 128 --warm-up 2s
+  lw bench 127.0.0.1:7000 --connections 100 --rate 20k --duration 1m
+  lw bench 127.0.0.1:7000 --rate 5k --arrivals poisson --report latency.html
+  lw bench 127.0.0.1:7000 --size 64KiB --in-flight 8 --count 100000
+  lw bench 127.0.0.1:7000 --route sleep --body 20ms --in-flight 100
+  lw bench 10.0.0.1:7000,10.0.0.2:7000 -c 64 -i 16 --json | jq .latency
+
+Exit codes:
+  0 all calls were answered, 1 a call failed, 2 wrong arguments, 3 cannot
+  connect, 4 all connections lost and not regained, 5 a report cannot be written
+  or the system lacks something, 130 a second Ctrl-C cut the end short";
 
 pub(super) const COMPLETION: &str = "\
 Examples:

@@ -1,5 +1,6 @@
 //! What can be asked for on the command line. The order of the options here is their order in `--help`.
 
+mod bench;
 mod clients;
 mod help;
 mod link;
@@ -8,6 +9,7 @@ mod serve;
 use adapter_tokio::{Bytes, Config, Message};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::bench::{Arrivals, BenchOptions, Check};
 pub(crate) use self::clients::{CallOptions, ListenOptions, PingOptions, PushOptions};
 pub(crate) use self::link::{LinkOptions, Patience};
 pub(crate) use self::serve::ServeOptions;
@@ -28,6 +30,7 @@ pub(crate) enum Command {
     Push(PushOptions),
     Listen(ListenOptions),
     Ping(PingOptions),
+    Bench(BenchOptions),
     Completion(CompletionOptions),
     Man(ManOptions),
 }
