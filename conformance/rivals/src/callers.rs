@@ -101,7 +101,9 @@ async fn mixed<C: Caller>(
     let connection = opened(&connect, SMALL).await?;
     load.begin(1)?;
     let (ended, mut transferred) = mpsc::unbounded();
-    if transfer > 0 {
+    if transfer == 0 {
+        drop(ended);
+    } else {
         // It is made once, as what is transferred is there already.
         let (connection, body) = (connection.clone(), Bytes::from(vec![7; transfer]));
         runtime.spawn(Box::pin(async move {
@@ -134,12 +136,13 @@ async fn mixed<C: Caller>(
     }
     let mut figures = meter::figures()?;
     let mut rates = Vec::new();
-    while let Ok(result) = transferred.try_recv() {
+    // That which is under way is waited for.
+    while let Some(result) = transferred.next().await {
         rates.push(transfer as f64 / result?.as_secs_f64());
     }
     if transfer > 0 {
         rates.sort_by(f64::total_cmp);
-        let median = rates.get(rates.len() / 2).ok_or("no transfer has ended: measure for longer")?;
+        let median = rates.get(rates.len() / 2).ok_or("there was no transfer")?;
         figures.insert("transfer_rate".into(), *median);
         figures.insert("transfers".into(), rates.len() as f64);
     }
