@@ -122,13 +122,12 @@ async fn mixed<C: Caller>(
     loop {
         due += PACE;
         let now = Instant::now();
-        // One that comes too late, since that before it took so long, has waited since it was due.
-        let started = if now < due {
-            runtime.sleep(due - now).await;
-            Instant::now()
-        } else {
-            due
-        };
+        match due.checked_duration_since(now) {
+            Some(left) => runtime.sleep(left).await,
+            // The one before took too long: this one is not blamed for it.
+            None => due = now,
+        }
+        let started = Instant::now();
         connection.call().await?;
         if !meter::end(Some(started)) {
             break;
