@@ -101,7 +101,9 @@ async fn mixed<C: Caller>(
     let connection = opened(&connect, SMALL).await?;
     load.begin(1)?;
     let (ended, mut transferred) = mpsc::unbounded();
-    if transfer > 0 {
+    if transfer == 0 {
+        drop(ended);
+    } else {
         // It is made once, as what is transferred is there already.
         let (connection, body) = (connection.clone(), Bytes::from(vec![7; transfer]));
         runtime.spawn(Box::pin(async move {
@@ -120,13 +122,12 @@ async fn mixed<C: Caller>(
     loop {
         due += PACE;
         let now = Instant::now();
-        // One that comes too late, since that before it took so long, has waited since it was due.
-        let started = if now < due {
-            runtime.sleep(due - now).await;
-            Instant::now()
-        } else {
-            due
-        };
+        match due.checked_duration_since(now) {
+            Some(left) => runtime.sleep(left).await,
+            // The one before took too long: this one is not blamed for it.
+            None => due = now,
+        }
+        let started = Instant::now();
         connection.call().await?;
         if !meter::end(Some(started)) {
             break;
@@ -134,12 +135,13 @@ async fn mixed<C: Caller>(
     }
     let mut figures = meter::figures()?;
     let mut rates = Vec::new();
-    while let Ok(result) = transferred.try_recv() {
+    // That which is under way is waited for.
+    while let Some(result) = transferred.next().await {
         rates.push(transfer as f64 / result?.as_secs_f64());
     }
     if transfer > 0 {
         rates.sort_by(f64::total_cmp);
-        let median = rates.get(rates.len() / 2).ok_or("no transfer has ended: measure for longer")?;
+        let median = rates.get(rates.len() / 2).ok_or("there was no transfer")?;
         figures.insert("transfer_rate".into(), *median);
         figures.insert("transfers".into(), rates.len() as f64);
     }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::meter::{self, Figures};
-use crate::system::ProcessClock;
 use crate::workload::Job;
 use crate::{Result, contenders};
 
@@ -64,7 +63,7 @@ impl Load {
     /// Begins to measure: everything is connected.
     /// One in so many calls is timed.
     pub(crate) fn begin(&self, sample_every: u32) -> Result {
-        meter::begin(ProcessClock::of(self.server)?, self.time, sample_every)
+        meter::begin(self.server, self.time, sample_every)
     }
 }
 

@@ -6,7 +6,7 @@
 //! and the second of them also tells when a phase ends.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 
 use crate::Result;
 use crate::page::{Side, Word, counted, word};
-use crate::system::ProcessClock;
+use crate::system::{ProcessClock, busy, core_of};
 
 /// Named figures, as they are told to the orchestrator.
 pub(crate) type Figures = BTreeMap<String, f64>;
@@ -35,6 +35,8 @@ struct Meter {
     until_sample: u32,
     latency: Histogram<u64>,
     server: ProcessClock,
+    /// Both ends' cores; one if there is one only.
+    cores: BTreeSet<usize>,
     from: Option<Totals>,
     until: Option<Totals>,
     problem: Option<String>,
@@ -54,12 +56,14 @@ struct Totals {
     calls: u64,
     server_cpu: Duration,
     client_cpu: Duration,
+    busy: Duration,
     server_allocations: u64,
     client_allocations: u64,
 }
 
 /// Begins to warm up: everything is connected.
-pub(crate) fn begin(server: ProcessClock, measured: Duration, sample_every: u32) -> Result {
+pub(crate) fn begin(server: u32, measured: Duration, sample_every: u32) -> Result {
+    let cores = BTreeSet::from([core_of(server)?, core_of(std::process::id())?]);
     let meter = Meter {
         phase: Phase::WarmUp,
         phase_ends: Instant::now() + measured.mul_f64(WARM_UP),
@@ -68,7 +72,8 @@ pub(crate) fn begin(server: ProcessClock, measured: Duration, sample_every: u32)
         sample_every,
         until_sample: 1,
         latency: Histogram::new_with_bounds(1, 60_000_000_000, 3)?,
-        server,
+        server: ProcessClock::of(server)?,
+        cores,
         from: None,
         until: None,
         problem: None,
@@ -118,6 +123,9 @@ pub(crate) fn figures() -> Result<Figures> {
     let seconds = (until.at - from.at).as_secs_f64();
     let calls = (until.calls - from.calls) as f64;
     let per_call = |from: Duration, until: Duration| (until - from).as_nanos() as f64 / calls;
+    let own = until.server_cpu - from.server_cpu + until.client_cpu - from.client_cpu;
+    let others =
+        (until.busy - from.busy).saturating_sub(own).as_secs_f64() / seconds / meter.cores.len() as f64;
     let quantile = |q| meter.latency.value_at_quantile(q) as f64;
     let allocated = |from, until| (until - from) as f64 / calls;
     Ok([
@@ -125,6 +133,7 @@ pub(crate) fn figures() -> Result<Figures> {
         ("p50_ns", quantile(0.5)),
         ("p99_ns", quantile(0.99)),
         ("p99_9_ns", quantile(0.999)),
+        ("others", others),
         ("longest_ns", meter.latency.max() as f64),
         ("samples", meter.latency.len() as f64),
         ("server_cpu_ns", per_call(from.server_cpu, until.server_cpu)),
@@ -173,6 +182,7 @@ impl Meter {
         Ok(Totals {
             at,
             calls: self.count,
+            busy: self.cores.iter().map(|core| busy(*core)).sum::<Result<_>>()?,
             server_cpu: self.server.now()?,
             client_cpu: ProcessClock::own().now()?,
             server_allocations: counted(Side::Server),

@@ -8,7 +8,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{Pid, SysconfVar, getppid, sysconf};
 
 use crate::Result;
 
@@ -79,6 +79,27 @@ impl ProcessClock {
     pub(crate) fn now(self) -> Result<Duration> {
         Ok(clock_gettime(self.0)?.into())
     }
+}
+
+/// The core that a process is pinned to.
+pub(crate) fn core_of(process: u32) -> Result<usize> {
+    let allowed = sched_getaffinity(Pid::from_raw(process.try_into()?))?;
+    let core = (0..CpuSet::count()).find(|core| allowed.is_set(*core).unwrap_or(false));
+    core.ok_or_else(|| "a process that may use no core".into())
+}
+
+/// How long a core has been busy, with whatever; what the host of a virtual machine kept for itself included.
+pub(crate) fn busy(core: usize) -> Result<Duration> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let name = format!("cpu{core} ");
+    let line = text.lines().find_map(|line| line.strip_prefix(&name)).ok_or("a core that has no line")?;
+    let times = line.split_whitespace().map(|time| time.parse::<u32>()).collect::<Result<Vec<_>, _>>()?;
+    let [user, nice, system, _idle, _waiting, interrupts, soft, stolen, ..] = times[..] else {
+        return Err("/proc/stat has another form".into());
+    };
+    let ticks = sysconf(SysconfVar::CLK_TCK)?.ok_or("no length of a tick")?;
+    let each = Duration::from_secs(1) / u32::try_from(ticks)?;
+    Ok(each * (user + nice + system + interrupts + soft + stolen))
 }
 
 /// Bytes of a process that lie in memory, counted page by page.

@@ -5,39 +5,20 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::frames::{Frames, Walker};
+use super::frames::Walker;
 use super::output::Output;
 use crate::meter;
 
 /// Calls under way, and the bytes that they want to send.
-pub(crate) struct Client<R> {
+pub(crate) struct Client {
     calls: Slab<Option<Instant>>,
-    replies: R,
+    replies: Walker,
     output: Output,
     is_over: bool,
     is_wrong: bool,
 }
 
-/// Finds the replies in what was read.
-pub(crate) trait Replies: Default {
-    fn feed(&mut self, input: &[u8], reply: impl FnMut(u64, usize));
-}
-
-/// Puts each together, as a client that wants its body does.
-impl Replies for Frames {
-    fn feed(&mut self, input: &[u8], mut reply: impl FnMut(u64, usize)) {
-        Self::feed(self, input, |number, body| reply(number, body.len()));
-    }
-}
-
-/// Only looks at where they end, which is the least that one can do.
-impl Replies for Walker {
-    fn feed(&mut self, input: &[u8], reply: impl FnMut(u64, usize)) {
-        Self::feed(self, input, reply);
-    }
-}
-
-impl<R: Replies> Client<R> {
+impl Client {
     /// One that has made so many calls.
     pub(crate) fn new(in_flight: usize, size: usize) -> Self {
         let mut calls = Slab::with_capacity(in_flight);
@@ -45,7 +26,7 @@ impl<R: Replies> Client<R> {
         for _ in 0..in_flight {
             output.request(calls.insert(meter::start()) as u64);
         }
-        Self { calls, replies: R::default(), output, is_over: false, is_wrong: false }
+        Self { calls, replies: Walker::default(), output, is_over: false, is_wrong: false }
     }
 
     /// Takes what was read. Each reply makes the next call.

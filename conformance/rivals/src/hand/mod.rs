@@ -5,10 +5,9 @@ mod client;
 mod frames;
 mod idle;
 mod output;
-mod server;
 mod stream;
 
 pub(crate) use self::client::Client;
-pub(crate) use self::frames::{Walker, encode};
+pub(crate) use self::frames::encode;
 pub(crate) use self::idle::{connect, idle};
 pub(crate) use self::stream::{Stream, call, echo};

@@ -1,7 +1,6 @@
 //! Requests that wait to be written, all with the same body.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::mem::take;
 
 use super::frames::{HEADER, encode, header};
 
@@ -65,10 +64,11 @@ impl Output {
     /// All that waits, for those who write it themselves. Large bodies are copied after all.
     pub(super) fn take(&mut self, into: &mut Vec<u8>) {
         if self.is_large {
-            for header in take(&mut self.waiting).chunks(HEADER) {
+            for header in self.waiting.chunks(HEADER) {
                 into.extend_from_slice(header);
                 into.extend_from_slice(&self.body);
             }
+            self.waiting.clear();
         } else if into.is_empty() {
             std::mem::swap(&mut self.waiting, into);
         } else {

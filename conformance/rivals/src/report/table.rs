@@ -36,8 +36,16 @@ pub(crate) fn of(answer: &Answer) -> String {
         }
         text.push('\n');
     }
+    let others = answer.measured.iter().filter_map(|measured| measured.spread("others", 100.0));
+    let most = others.map(|others| others.median).fold(0.0, f64::max);
+    if most >= DISTURBED {
+        let _ = writeln!(text, "DISTURBED: others used up to {most:.0} % of the two cores meanwhile");
+    }
     text
 }
+
+/// Above how many percent it is said what others used of the cores.
+const DISTURBED: f64 = 5.0;
 
 fn row(measured: &Measured, measure: Option<&Measured>, aim: Aim) -> Option<String> {
     let found = measured.spread(aim.column.figure, aim.column.scale)?;

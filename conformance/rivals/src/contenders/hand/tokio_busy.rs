@@ -1,7 +1,7 @@
 //! The echo by hand on tokio's runtime of one thread, whose tasks ask their sockets without a pause: each time that they find nothing
 //! they wake themselves. tokio looks at everything else in between, so accepting goes on.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::task::{Context, Poll};
 
@@ -57,12 +57,14 @@ async fn echo(load: &Load, echo: Echo) -> Result<Figures> {
 struct Busy(TcpStream);
 
 impl Stream for Busy {
+    const VECTORED: bool = true;
+
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         or_again(cx, self.0.read(into))
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        or_again(cx, self.0.write(from))
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        or_again(cx, self.0.write_vectored(pieces))
     }
 }
 

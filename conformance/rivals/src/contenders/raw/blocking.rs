@@ -7,7 +7,7 @@ use std::thread;
 use super::READ;
 use crate::Result;
 use crate::contender::{Contender, Kind, Load, listening};
-use crate::hand::{self, Client, Walker};
+use crate::hand::{self, Client};
 use crate::meter::{self, Figures};
 use crate::workload::{Echo, Job};
 
@@ -43,7 +43,7 @@ fn serve() -> Result {
 fn echo(load: &Load, echo: Echo) -> Result<Figures> {
     let mut stream: TcpStream = hand::connect(load)?;
     load.begin(echo.sample_every())?;
-    let mut client = Client::<Walker>::new(echo.in_flight, echo.size);
+    let mut client = Client::new(echo.in_flight, echo.size);
     let mut buffer = vec![0; READ];
     while !client.is_over() {
         // What is in flight fits between the two, so that neither waits for the other to read.

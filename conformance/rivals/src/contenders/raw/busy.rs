@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use super::READ;
 use crate::Result;
 use crate::contender::{Contender, Kind, Load, listening};
-use crate::hand::{self, Client, Walker};
+use crate::hand::{self, Client};
 use crate::meter::{self, Figures};
 use crate::workload::{Echo, Job};
 
@@ -79,8 +79,7 @@ fn echo(load: &Load, echo: Echo) -> Result<Figures> {
         callers.push(Connection::new(hand::connect(load)?)?);
     }
     load.begin(echo.sample_every())?;
-    let mut clients: Vec<_> =
-        callers.iter().map(|_| Client::<Walker>::new(echo.in_flight, echo.size)).collect();
+    let mut clients: Vec<_> = callers.iter().map(|_| Client::new(echo.in_flight, echo.size)).collect();
     let mut buffer = vec![0; READ];
     while !clients.iter().all(Client::is_over) {
         for (Connection { stream, .. }, client) in callers.iter_mut().zip(&mut clients) {

@@ -12,7 +12,7 @@ use slab::Slab;
 use super::READ;
 use crate::Result;
 use crate::contender::{Contender, Kind, Load, listening};
-use crate::hand::{self, Client, Walker};
+use crate::hand::{self, Client};
 use crate::meter::{self, Figures};
 use crate::workload::{Echo, Job};
 
@@ -169,7 +169,7 @@ fn echo(load: &Load, echo: Echo, read: usize) -> Result<Figures> {
     for (number, stream) in streams.into_iter().enumerate() {
         stream.set_nonblocking(true)?;
         epoll.add(&stream, EpollEvent::new(EDGES, number as u64))?;
-        let client = Client::<Walker>::new(echo.in_flight, echo.size);
+        let client = Client::new(echo.in_flight, echo.size);
         callers.push(Caller { stream, client });
     }
     let mut buffer = vec![0; read];
@@ -191,7 +191,7 @@ fn echo(load: &Load, echo: Echo, read: usize) -> Result<Figures> {
 
 struct Caller {
     stream: TcpStream,
-    client: Client<Walker>,
+    client: Client,
 }
 
 impl Caller {

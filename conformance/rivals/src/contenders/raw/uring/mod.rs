@@ -13,7 +13,7 @@ use self::ring::{Kind as Done, Operation, Ring, accepted};
 use super::READ;
 use crate::Result;
 use crate::contender::{Contender, Kind, Load, listening};
-use crate::hand::{self, Client, Walker};
+use crate::hand::{self, Client};
 use crate::meter::{self, Figures};
 use crate::workload::{COMMON, Echo, Job};
 
@@ -65,7 +65,7 @@ fn echo(load: &Load, echo: Echo) -> Result<Figures> {
     let mut callers = Vec::new();
     for (token, stream) in streams.into_iter().enumerate() {
         ring.read(&stream, token, vec![0; READ])?;
-        let client = Client::<Walker>::new(echo.in_flight, echo.size);
+        let client = Client::new(echo.in_flight, echo.size);
         let mut caller = Caller { stream, client, spare: Some(Vec::new()) };
         caller.write(&mut ring, token)?;
         callers.push(caller);
@@ -98,7 +98,7 @@ fn echo(load: &Load, echo: Echo) -> Result<Figures> {
 
 struct Caller {
     stream: TcpStream,
-    client: Client<Walker>,
+    client: Client,
     /// Takes what is to be written; not here while that goes on.
     spare: Option<Vec<u8>>,
 }
