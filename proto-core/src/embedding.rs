@@ -184,7 +184,11 @@
 //!   [`transmit_len`](Connection::transmit_len) is not 0 after a write: a socket nearly always has room, so a loop that
 //!   always waits for it never sleeps.
 //! - **Turns.** Read and write a bounded number of times before it is somebody else's turn.
-//! - **One buffer.** All connections can read into the same one: nothing of it is kept.
+//! - **One buffer.** All connections can read into the same one: nothing of it is kept. Where both ends are busy with many
+//!   small messages, read only some of them (a few kilobytes) before you write: the other end works on the first answers while
+//!   you are at the rest.
+//! - **Memory.** A connection keeps what its last messages needed for the next ones, less than 64 KiB. Call
+//!   [`shrink`](Connection::shrink) when there is nothing to do for it, so that idle ones hold nothing.
 //! - **Commands from elsewhere.** When the application has had a connection in its hands, it may have something to send,
 //!   events, or another deadline. Look after it before you wait again. If other threads can give it commands, they must wake
 //!   the loop.

@@ -31,6 +31,9 @@
 //! - **Zero means the end.** `Ready(Ok(0))` of a read is the end of the stream, and of a write a broken one.
 //! - **Idle streams hold nothing.** Read into one buffer for all streams of a thread (`adapter-kit` has one), and only when there is something to read.
 //! - **Shutting down ends writing only.** The peer's last words are still read. That the peer was faster (`NotConnected`) is no error.
+//! - **No more than asked for.** The driver reads little at a time when both ends are busy with many small messages: then both work at
+//!   once. For busy polling, [`read_now`](crate::peer::Io::read_now) asks the system itself (`adapter_kit::read_now` does so), and
+//!   [`wake_soon`](crate::peer::Sleep::wake_soon) lets everybody else have a turn before the next question. Both may be left out.
 //! - **Options**, on both ends, opened and accepted: `adapter_kit::configure` sets `TCP_NODELAY` and what else a long connection wants; without
 //!   it small messages wait 40 ms for each other. `limit_stalls` of a TCP stream is `adapter_kit::limit_stalls`.
 //!
