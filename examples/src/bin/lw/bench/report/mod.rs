@@ -93,7 +93,7 @@ pub(super) struct Connections {
     pub(super) lost: u64,
     /// The server asked to go elsewhere.
     pub(super) drained: u64,
-    /// Attempts in vain after the start.
+    /// Attempts in vain after which others followed.
     pub(super) missed: u64,
     /// Not made again.
     pub(super) given_up: u64,
