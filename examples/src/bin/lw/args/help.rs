@@ -212,8 +212,9 @@ What is measured:
   but they are no throughput. Latencies are those of answered calls, kept with
   three digits. Throughput in bytes is that of bodies.
 
-  Bodies of neighbouring calls differ, and --check compares answers with them:
-  one that is not what was sent is a `wrong answer`.
+  Bodies of neighbouring calls differ (there are 64, or as many as fit into
+  4 MiB), and --check compares answers with them: one that is not what was sent is
+  a `wrong answer`.
 
   Times on processors and memory are those of lw and, if it is on this machine
   and may be looked at, of the process that listens at the address (Linux);

@@ -264,7 +264,7 @@ impl Report {
     fn cost_words(&self, cost: Option<Cost>) -> String {
         let Some(cost) = cost else { return "not known".to_owned() };
         let mut words = format!("{:.0} % of a processor", cost.percent());
-        if let Some(micros) = cost.micros_per_call(self.rates.calls) {
+        if let Some(micros) = cost.micros_per_call(self.rates.calls, self.window) {
             words += &format!(", {} per call", time((micros * 1e3) as Nanos));
         }
         if let Some(bytes) = cost.peak_memory {

@@ -154,7 +154,7 @@ impl Report {
     }
 
     fn cost_object(&self, cost: &Cost) -> Object {
-        let per_call = cost.micros_per_call(self.rates.calls);
+        let per_call = cost.micros_per_call(self.rates.calls, self.window);
         Object::new()
             .plain("cpu_user_s", format_args!("{:.2}", cost.user.as_secs_f64()))
             .plain("cpu_system_s", format_args!("{:.2}", cost.system.as_secs_f64()))

@@ -93,7 +93,7 @@ pub(super) struct Connections {
     pub(super) lost: u64,
     /// The server asked to go elsewhere.
     pub(super) drained: u64,
-    /// Attempts in vain after the start.
+    /// Attempts in vain after which others followed.
     pub(super) missed: u64,
     /// Not made again.
     pub(super) given_up: u64,
@@ -130,10 +130,11 @@ impl Cost {
         if self.over.is_zero() { 0.0 } else { 100.0 * self.time().as_secs_f64() / self.over.as_secs_f64() }
     }
 
-    /// Microseconds for each call, if so many were answered in a second.
-    fn micros_per_call(&self, rate: f64) -> Option<f64> {
-        let calls = rate * self.over.as_secs_f64();
-        (calls >= 1.0).then(|| self.time().as_secs_f64() * 1e6 / calls)
+    /// Microseconds for each call, if so many were answered in a second of this time. Of a process that was not there all
+    /// the time nobody knows how many were its own.
+    fn micros_per_call(&self, rate: f64, window: Nanos) -> Option<f64> {
+        let (over, calls) = (self.over.as_secs_f64(), rate * self.over.as_secs_f64());
+        (calls >= 1.0 && over > 0.9 * seconds(window)).then(|| self.time().as_secs_f64() * 1e6 / calls)
     }
 }
 

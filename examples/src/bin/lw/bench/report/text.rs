@@ -143,7 +143,7 @@ impl Report {
     }
 
     fn cost(&self, cost: &Cost) -> String {
-        let per_call = match cost.micros_per_call(self.rates.calls) {
+        let per_call = match cost.micros_per_call(self.rates.calls, self.window) {
             Some(micros) => format!(", {} per call", time((micros * 1e3) as Nanos)),
             None => String::new(),
         };
