@@ -173,6 +173,7 @@ impl Calls {
     }
 
     /// Whether a caller waits for this reply, and no part of it has come.
+    #[inline]
     pub(super) fn awaits_whole(&self, id: Sequence) -> bool {
         matches!(self.slot(id), Some(Slot { state: State::Committed { reply: None, .. }, .. }))
     }
@@ -267,6 +268,7 @@ impl Calls {
         })
     }
 
+    #[inline]
     fn take_slot(&mut self, deadline: Option<Instant>, state: State) -> Sequence {
         let first = self.first_generation;
         let table = self.table.get_or_insert_with(|| Box::new(Table { latest: first, ..Table::new() }));

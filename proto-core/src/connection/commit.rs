@@ -248,6 +248,7 @@ impl Connection {
     }
 
     /// Commits the frame of a message, whose length and flags follow from what it brings.
+    #[inline]
     fn commit_message(
         &mut self,
         header: Header,

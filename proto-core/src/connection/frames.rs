@@ -116,6 +116,7 @@ impl Connection {
         self.start_liveness(peer);
     }
 
+    #[inline]
     fn receive_request(
         &mut self,
         header: &Header,
@@ -137,6 +138,7 @@ impl Connection {
         Ok(())
     }
 
+    #[inline]
     fn receive_push(&mut self, header: &Header, payload: Payload<'_>) -> Result<(), ProtocolError> {
         let (message, _, held) = take_message(header, payload)?;
         let token = PushToken(charge(header.length as usize));
@@ -145,6 +147,7 @@ impl Connection {
         Ok(())
     }
 
+    #[inline]
     fn receive_reply(&mut self, header: &Header, payload: Payload<'_>) -> Result<(), ProtocolError> {
         let (Message { extensions, body, .. }, _, held) = take_message(header, payload)?;
         // The call may have ended while its reply was arriving.
@@ -225,6 +228,7 @@ impl Connection {
 }
 
 /// A message's parts, the milliseconds that its sender will wait, and the memory that they hold.
+#[inline]
 fn take_message(
     header: &Header,
     payload: Payload<'_>,

@@ -62,6 +62,7 @@ impl Payload<'_> {
 
     /// What stands behind the first `at` bytes, and how much memory it holds. A small body is copied, so that it pins
     /// nothing but itself.
+    #[inline]
     pub(super) fn into_body(self, at: usize) -> (Bytes, usize) {
         match self {
             Self::Lent(bytes) => {

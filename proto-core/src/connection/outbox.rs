@@ -123,6 +123,7 @@ impl Outbox {
 
     /// Commits one frame: its header, what `prefix` appends, and the body, which may be a piece of one. The header's length
     /// must be that of both.
+    #[inline]
     pub(super) fn commit_frame(
         &mut self,
         header: Header,
@@ -139,6 +140,7 @@ impl Outbox {
     }
 
     /// Commits what `write` appends, which has this length, and a body.
+    #[inline]
     pub(super) fn commit_bytes(
         &mut self,
         front: usize,
@@ -241,6 +243,7 @@ impl Outbox {
     }
 
     /// The run that the next `length` bytes are appended to.
+    #[inline]
     fn run(&mut self, length: usize) -> &mut Vec<u8> {
         if self.run.len() >= RUN_LIMIT {
             self.end_run();
