@@ -1,5 +1,6 @@
-//! Generates what the rivals' own compilers generate, with nothing installed: protobuf's schema is read by protox and by ttrpc-codegen, and that
-//! of Cap'n Proto, for which there is no reader in Rust, is put together here as its compiler would hand it to the generator.
+//! Generates what the rivals' own compilers generate, with nothing installed: protobuf's schema is read by
+//! protox and by ttrpc-codegen, and that of Cap'n Proto, for which there is no reader in Rust, is put
+//! together here as its compiler would hand it to the generator.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,4 +1,5 @@
-//! Counts heap allocations, for everybody in the same way: one thread-local pointer, one load and one store for each.
+//! Counts heap allocations, for everybody in the same way: one thread-local pointer, one load and one store
+//! for each.
 #![allow(unsafe_code, reason = "an allocator cannot be written without")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

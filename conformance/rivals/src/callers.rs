@@ -1,5 +1,6 @@
-//! What clients do whose calls are futures. The closed loop is so many tasks on each connection, of which each calls, waits for the
-//! reply, and calls again: that is how users of such clients write it, and it is the same for all of them.
+//! What clients do whose calls are futures. The closed loop is so many tasks on each connection, of which
+//! each calls, waits for the reply, and calls again: that is how users of such clients write it, and it is
+//! the same for all of them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -46,7 +47,7 @@ pub(crate) async fn load<C: Caller>(
     match load.job {
         Job::Echo(echo) => self::echo(load, echo, runtime, connect).await,
         Job::Idle { connections } => idle(load, connections, runtime, connect).await,
-        Job::Mixed { transfer } => mixed(load, transfer, runtime, connect).await,
+        Job::Mixed { transfer, .. } => mixed(load, transfer, runtime, connect).await,
         Job::Broadcast { .. } => Err("it has no broadcast".into()),
     }
 }

@@ -28,7 +28,8 @@ pub(crate) struct Plan {
     /// Which workloads, such as W1,W3; all of them if not said
     #[arg(long, value_delimiter = ',')]
     pub(crate) workloads: Vec<String>,
-    /// Which contenders, such as raw-epoll,longwire-tokio or longwire for all whose names begin so; all of them if not said
+    /// Which contenders, such as raw-epoll,longwire-tokio or longwire for all whose names begin so; all of
+    /// them if not said
     #[arg(long, value_delimiter = ',')]
     pub(crate) contenders: Vec<String>,
     /// How often everybody is measured

@@ -15,7 +15,7 @@ pub(crate) struct Contender {
     pub(crate) kind: Kind,
     /// What it is, in a line.
     pub(crate) about: &'static str,
-    /// What it takes part in, by name.
+    /// What it takes part in: workloads by their names, or single points of them.
     pub(crate) workloads: &'static [&'static str],
     /// Serves until the process is ended. It says where it listens with [`listening`].
     pub(crate) serve: fn(&Job) -> Result,

@@ -1,9 +1,10 @@
-//! What a client measures while its callers call: it warms up, counts for the time that was asked for, and says when it is over.
+//! What a client measures while its callers call: it warms up, counts for the time that was asked for, and
+//! says when it is over.
 //!
-//! There is one for each client, which has one thread for its callers, so that it lies in that thread: tasks that a runtime
-//! may move need nothing that they could share. All contenders are measured by it in the same way. A call costs it
-//! a few nanoseconds; one in [`Echo::sample_every`](crate::workload::Echo::sample_every) is timed, which costs two looks at the clock,
-//! and the second of them also tells when a phase ends.
+//! There is one for each client, which has one thread for its callers, so that it lies in that thread: tasks
+//! that a runtime may move need nothing that they could share. All contenders are measured by it in the same
+//! way. A call costs it a few nanoseconds; one in [`Echo::sample_every`](crate::workload::Echo::sample_every)
+//! is timed, which costs two looks at the clock, and the second of them also tells when a phase ends.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

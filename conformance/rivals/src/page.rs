@@ -1,5 +1,5 @@
-//! A page of counters that server and client share while they run, so that the client can read what the server has counted
-//! without asking it: a question would be work that nobody else has.
+//! A page of counters that server and client share while they run, so that the client can read what the
+//! server has counted without asking it: a question would be work that nobody else has.
 //!
 //! The orchestrator makes a file that lies in memory alone; both processes map it.
 #![allow(unsafe_code, reason = "memory that two processes share is beyond what the compiler can judge")]
@@ -46,15 +46,15 @@ pub(crate) enum Word {
 /// Maps the page for good.
 pub(crate) fn open(path: &Path, side: Side) -> Result {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
-    // SAFETY: the file has no name that others could open by chance, nobody cuts it, and all that is done with the mapping
-    // is done by atomic operations.
+    // SAFETY: the file has no name that others could open by chance, nobody cuts it, and all that is done
+    // with the mapping is done by atomic operations.
     let map = unsafe { MmapMut::map_mut(&file)? };
     let map: &'static mut MmapMut = Box::leak(Box::new(map));
     if map.len() < LEN {
         return Err("the shared page is too short".into());
     }
-    // SAFETY: a mapping begins at a page's boundary, so it is aligned; it lives for ever, is as long as was just checked, any bytes are
-    // a valid number, and this was its only reference.
+    // SAFETY: a mapping begins at a page's boundary, so it is aligned; it lives for ever, is as long as was
+    // just checked, any bytes are a valid number, and this was its only reference.
     let words = unsafe { std::slice::from_raw_parts(map.as_ptr().cast::<AtomicU64>(), LEN / 8) };
     PAGE.set(Page { words, side }).map_err(|_| "the shared page is mapped already")?;
     Ok(())

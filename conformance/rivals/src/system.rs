@@ -25,8 +25,8 @@ pub(crate) fn pin(core: usize) -> Result {
     Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
 }
 
-/// A core for the server and one for the client: the same one if this process may use no other. Two threads of one physical
-/// core are avoided where that is possible.
+/// A core for the server and one for the client: the same one if this process may use no other. Two threads
+/// of one physical core are avoided where that is possible.
 pub(crate) fn two_cores() -> Result<(usize, usize)> {
     let allowed = sched_getaffinity(Pid::from_raw(0))?;
     let cores: Vec<usize> =

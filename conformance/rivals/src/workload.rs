@@ -33,8 +33,9 @@ pub(crate) enum Job {
     Idle { connections: usize },
     /// One message of so many bytes to so many peers.
     Broadcast { peers: usize, size: usize },
-    /// Small calls, one after the other, on a connection on which there are transfers of so many bytes, one after the other; none if 0.
-    Mixed { transfer: usize },
+    /// Small calls, one after the other, on a connection on which there are transfers of so many bytes, one
+    /// after the other; none if 0. With `room`, who bounds what waits to be sent has room for them.
+    Mixed { transfer: usize, room: bool },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +54,8 @@ impl Echo {
         Self { connections, in_flight, size, idle: 0 }
     }
 
-    /// The latency of one in so many calls is measured: asking for the time twice would cost a tenth of the fastest calls. A prime,
-    /// so that it is not always the first of a batch.
+    /// The latency of one in so many calls is measured: asking for the time twice would cost a tenth of the
+    /// fastest calls. A prime, so that it is not always the first of a batch.
     pub(crate) const fn sample_every(self) -> u32 {
         if self.connections * self.in_flight < 16 { 1 } else { 17 }
     }
@@ -113,8 +114,17 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "W7",
         title: "mixed: small calls on one connection, alone and beside transfers of 100 MB",
         points: &[
-            Point { id: "W7/alone", title: "nothing else", job: Job::Mixed { transfer: 0 } },
-            Point { id: "W7/transfer", title: "beside a transfer", job: Job::Mixed { transfer: TRANSFER } },
+            Point { id: "W7/alone", title: "nothing else", job: Job::Mixed { transfer: 0, room: false } },
+            Point {
+                id: "W7/transfer",
+                title: "beside a transfer",
+                job: Job::Mixed { transfer: TRANSFER, room: false },
+            },
+            Point {
+                id: "W7/room",
+                title: "beside a transfer for which the outbox has room",
+                job: Job::Mixed { transfer: TRANSFER, room: true },
+            },
         ],
     },
     Workload {

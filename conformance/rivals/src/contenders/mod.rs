@@ -1,4 +1,5 @@
-//! Who takes part: a file for each contender, in the folder of its kind. To add one, write its file and name it in the `mod.rs` beside it.
+//! Who takes part: a file for each contender, in the folder of its kind. To add one, write its file and name
+//! it in the `mod.rs` beside it.
 
 mod hand;
 mod longwire;

@@ -12,8 +12,8 @@ use crate::meter::Figures;
 /// Bytes of the only call.
 const SIZE: usize = 64;
 
-/// Does the client's part of [`Job::Idle`](crate::workload::Job::Idle), in which only the server is measured: so it is the same for all of
-/// these servers.
+/// Does the client's part of [`Job::Idle`](crate::workload::Job::Idle), in which only the server is measured:
+/// so it is the same for all of these servers.
 pub(crate) fn idle(load: &Load, count: usize) -> Result<Figures> {
     let first = connect(load)?;
     std::thread::sleep(memory::SETTLING);

@@ -1,5 +1,5 @@
-//! The echo that is written by hand: what the limits and the contenders named `hand-` have in common. No socket and no runtime is in
-//! here, so that they differ in nothing else.
+//! The echo that is written by hand: what the limits and the contenders named `hand-` have in common. No
+//! socket and no runtime is in here, so that they differ in nothing else.
 
 mod client;
 mod frames;

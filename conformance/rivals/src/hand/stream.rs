@@ -1,4 +1,5 @@
-//! The echo on byte streams of any runtime. Buffers belong to the thread, not to the connection, and each turn writes once.
+//! The echo on byte streams of any runtime. Buffers belong to the thread, not to the connection, and each
+//! turn writes once.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -64,8 +65,8 @@ impl Stream for glommio::net::TcpStream {
     }
 }
 
-/// Answers until the connection ends. The answer to a frame is the same frame, so frames are found and sent back as they are; large ones
-/// before their end has come.
+/// Answers until the connection ends. The answer to a frame is the same frame, so frames are found and sent
+/// back as they are; large ones before their end has come.
 pub(crate) async fn echo(mut stream: impl Stream) -> io::Result<()> {
     let mut requests = Walker::default();
     // What the system has not taken yet. Nothing is read meanwhile.

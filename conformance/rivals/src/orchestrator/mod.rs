@@ -29,11 +29,10 @@ pub(crate) fn run(plan: &Plan) -> Result {
     let mut results = Results::new(plan, machine.facts());
     for workload in workloads {
         for point in workload.points {
-            let able: Vec<Contender> = contenders
-                .iter()
-                .filter(|contender| contender.workloads.contains(&workload.name))
-                .copied()
-                .collect();
+            let is_able = |contender: &&Contender| {
+                contender.workloads.iter().any(|able| [workload.name, point.id].contains(able))
+            };
+            let able: Vec<Contender> = contenders.iter().filter(is_able).copied().collect();
             let measured = machine.measure(plan, point, &able);
             results.add(workload, point, measured);
         }

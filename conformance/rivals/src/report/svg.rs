@@ -1,4 +1,5 @@
-//! Plots: bars with their values, one picture for each workload. They have no background and follow the reader's choice of light or dark.
+//! Plots: bars with their values, one picture for each workload. They have no background and follow the
+//! reader's choice of light or dark.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,6 @@
-//! The echo by hand on tokio's runtime of one thread, whose tasks ask their sockets without a pause: each time that they find nothing
-//! they wake themselves. tokio looks at everything else in between, so accepting goes on.
+//! The echo by hand on tokio's runtime of one thread, whose tasks ask their sockets without a pause: each
+//! time that they find nothing they wake themselves. tokio looks at everything else in between, so accepting
+//! goes on.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;

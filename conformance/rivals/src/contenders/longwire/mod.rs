@@ -1,5 +1,5 @@
-//! Longwire as one would write it, with its default limits and heartbeats: what is the same on every adapter. Where a workload
-//! needs more than the defaults, [`config`] says so.
+//! Longwire as one would write it, with its default limits and heartbeats: what is the same on every adapter.
+//! Where a workload needs more than the defaults, [`config`] says so.
 
 mod broadcast;
 mod glommio;
@@ -35,7 +35,8 @@ const BROADCAST: u32 = 3;
 fn config(job: &Job) -> Config {
     let defaults = Config::default();
     match *job {
-        // Only W8 has more calls in flight than there are slots by default, and more than the windows have room for.
+        // Only W8 has more calls in flight than there are slots by default, and more than the windows have
+        // room for.
         Job::Echo(Echo { in_flight, size, .. }) if in_flight > defaults.call_slots as usize => {
             let room = in_flight * (size + OVERHEAD);
             Config {
@@ -47,9 +48,11 @@ fn config(job: &Job) -> Config {
                 ..defaults
             }
         }
-        // W7 has messages of 100 MB. What waits to be sent is one of them, and small ones beside it.
-        Job::Mixed { transfer } if transfer > 0 => {
-            Config { outbox_limit: 2 * transfer, ..defaults.with_max_message(transfer as u32 + 1024) }
+        // W7 has messages of 100 MB. Without more room, a small call waits in line until all but the outbox's
+        // limit of a transfer has been sent.
+        Job::Mixed { transfer, room } if transfer > 0 => {
+            let outbox_limit = if room { 2 * transfer } else { defaults.outbox_limit };
+            Config { outbox_limit, ..defaults.with_max_message(transfer as u32 + 1024) }
         }
         _ => defaults,
     }

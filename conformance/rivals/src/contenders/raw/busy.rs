@@ -1,4 +1,5 @@
-//! Sockets that do not block, asked again and again: nobody sleeps, so nobody has to be woken. A core for each end is the price.
+//! Sockets that do not block, asked again and again: nobody sleeps, so nobody has to be woken. A core for
+//! each end is the price.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,5 @@
-//! Cap'n Proto's RPC. Its clients stay on their thread, so their calls are wrapped for the runtime, which has one thread anyway.
+//! Cap'n Proto's RPC. Its clients stay on their thread, so their calls are wrapped for the runtime, which has
+//! one thread anyway.
 
 use std::rc::Rc;
 

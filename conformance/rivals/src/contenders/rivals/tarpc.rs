@@ -20,7 +20,7 @@ pub(crate) const CONTENDER: Contender = Contender {
     name: "tarpc",
     kind: Kind::Rival,
     about: "tarpc 0.38 on tokio: length-delimited bincode, a task for each request",
-    workloads: &["W1", "W2", "W3", "W4", "W5", "W7"],
+    workloads: &["W1", "W2", "W3", "W4", "W5", "W7/alone", "W7/transfer"],
     serve: |_| Tokio::run(serve()),
     load: |load| Tokio::run(self::load(load)),
 };

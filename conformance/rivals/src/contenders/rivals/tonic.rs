@@ -26,7 +26,7 @@ pub(crate) const CONTENDER: Contender = Contender {
     name: "tonic",
     kind: Kind::Rival,
     about: "tonic 0.14: gRPC over HTTP/2, unary calls, prost, keep-alives",
-    workloads: &["W1", "W2", "W3", "W4", "W5", "W7"],
+    workloads: &["W1", "W2", "W3", "W4", "W5", "W7/alone", "W7/transfer"],
     serve: |_| Tokio::run(serve()),
     load: |load| Tokio::run(self::load(load)),
 };

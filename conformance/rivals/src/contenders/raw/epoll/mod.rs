@@ -1,5 +1,5 @@
-//! The measure of all others: non-blocking sockets and epoll, edge-triggered, on one thread. The server sends back what it reads; the
-//! client looks at where frames end.
+//! The measure of all others: non-blocking sockets and epoll, edge-triggered, on one thread. The server sends
+//! back what it reads; the client looks at where frames end.
 
 mod broadcast;
 

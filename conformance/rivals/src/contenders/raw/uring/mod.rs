@@ -1,5 +1,5 @@
-//! Sockets by io_uring: an operation for each read and each write, one system call for all that is new in a turn. Each connection has a
-//! buffer of its own, of which the pages count that were written to.
+//! Sockets by io_uring: an operation for each read and each write, one system call for all that is new in a
+//! turn. Each connection has a buffer of its own, of which the pages count that were written to.
 
 mod ring;
 

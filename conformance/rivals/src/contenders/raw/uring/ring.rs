@@ -92,9 +92,10 @@ impl<B: Buffer> Ring<B> {
 
     fn push(&mut self, entry: &squeue::Entry) -> Result {
         loop {
-            // SAFETY: the buffer's memory does not move with its owner, and stays in `under_way` until the system says that
-            // the operation is done, or for ever; so does nobody else use it. A descriptor that was closed is no harm: the system
-            // refuses it, or reads and writes another stream of this process.
+            // SAFETY: the buffer's memory does not move with its owner, and stays in `under_way` until the
+            // system says that the operation is done, or for ever; so does nobody else use it. A descriptor
+            // that was closed is no harm: the system refuses it, or reads and writes another stream of this
+            // process.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return Ok(());
             }
@@ -102,7 +103,8 @@ impl<B: Buffer> Ring<B> {
         }
     }
 
-    /// Submits what is new, waits until something is done, and hands out all that is: operations and what they came to.
+    /// Submits what is new, waits until something is done, and hands out all that is: operations and what
+    /// they came to.
     pub(crate) fn wait(&mut self, done: &mut Vec<(Operation<B>, i32)>) -> Result {
         match self.ring.submit_and_wait(1) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
