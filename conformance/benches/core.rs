@@ -15,6 +15,6 @@ fn main() {
 #[divan::bench(args = cases::CASES.iter().map(|case| case.name))]
 fn core(bencher: Bencher<'_, '_>, name: &str) {
     let case = cases::CASES.iter().find(|case| case.name == name).expect("names come from the cases");
-    let mut operate = (case.make)();
-    bencher.counter(divan::counter::ItemsCount::new(case.batch)).bench_local(|| operate());
+    let operate = (case.make)();
+    bencher.counter(divan::counter::ItemsCount::new(case.batch)).bench_local(operate);
 }

@@ -20,10 +20,10 @@ const TOLERANCE: f64 = 1.10;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [operate, name, rounds] = &arguments[..] {
-        if operate == "--operate" {
-            return run(name, rounds);
-        }
+    if let [operate, name, rounds] = &arguments[..]
+        && operate == "--operate"
+    {
+        return run(name, rounds);
     }
     if !arguments.iter().any(|argument| argument == "--bench") {
         // `cargo test --benches` only sees that it works.

@@ -17,15 +17,24 @@ pub(crate) struct Buffers {
     requests: Option<Box<requests::Table>>,
 }
 
+impl Buffers {
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.run.capacity()
+            + self.events.capacity() * size_of::<Queued>()
+            + self.calls.as_ref().map_or(0, |table| table.held_bytes())
+            + self.requests.as_ref().map_or(0, |table| table.held_bytes())
+    }
+}
+
 impl Connection {
-    /// Lends what [`shrink`](Self::shrink) gives back to other connections of one thread. Nobody else need keep any.
-    pub(crate) fn lend_buffers(&mut self, buffers: &mut Buffers) {
-        *buffers = Buffers {
+    /// Lends what [`shrink`](Self::shrink) gives back to other connections of one thread.
+    pub(crate) fn lend_buffers(&mut self) -> Buffers {
+        Buffers {
             run: self.outbox.lend(),
             events: self.events.lend(),
             calls: self.calls.lend(),
             requests: self.requests.lend(),
-        };
+        }
     }
 
     /// Takes what another connection has lent, as far as there is none here.

@@ -263,8 +263,7 @@ impl Calls {
     pub(super) fn held_bytes(&self) -> usize {
         self.table.as_ref().map_or(0, |table| {
             let replies = table.slots.iter().filter_map(Slot::reply).map(Partial::held_bytes);
-            let slots = table.slots.capacity() * size_of::<Slot>();
-            size_of::<Table>() + slots + replies.sum::<usize>() + table.deadlines.held_bytes()
+            table.held_bytes() + replies.sum::<usize>()
         })
     }
 
@@ -336,6 +335,11 @@ impl Slot {
 impl Table {
     const fn new() -> Self {
         Self { slots: Vec::new(), latest: 1, free: None, used: 0, deadlines: Deadlines::new() }
+    }
+
+    /// What it holds beside what is in its slots.
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.slots.capacity() * size_of::<Slot>() + self.deadlines.held_bytes()
     }
 
     fn take_slot(&mut self, first_generation: u32, state: State) -> Sequence {

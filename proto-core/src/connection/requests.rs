@@ -54,6 +54,13 @@ pub(super) enum Stage {
     Answered,
 }
 
+impl Table {
+    /// What it holds beside what is in its slots.
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.slots.capacity() * size_of::<Slot>()
+    }
+}
+
 impl Requests {
     pub(super) const fn new() -> Self {
         Self { table: None }
@@ -176,8 +183,7 @@ impl Requests {
     pub(super) fn held_bytes(&self) -> usize {
         self.table.as_ref().map_or(0, |table| {
             let partials = table.slots.iter().filter_map(|slot| slot.partial.as_ref());
-            let slots = table.slots.capacity() * size_of::<Slot>();
-            size_of::<Table>() + slots + partials.map(|partial| partial.held_bytes()).sum::<usize>()
+            table.held_bytes() + partials.map(|partial| partial.held_bytes()).sum::<usize>()
         })
     }
 

@@ -159,6 +159,10 @@ impl Future for Call {
                     let mut state = self.peer.lock();
                     let result = state.callers.poll(key, cx.waker(), &mut wakers);
                     state.count_replies();
+                    if result.is_some() && state.driver.is_some() {
+                        // The driver has come to rest already, and this may have been the last that kept it from lending.
+                        state.lend();
+                    }
                     result
                 };
                 match result {

@@ -29,9 +29,34 @@ pub(super) struct MaybeCallers(Option<Box<Callers>>);
 static NOBODY: Callers = Callers::new();
 
 impl MaybeCallers {
-    /// Gives back what is kept for further callers, if nobody waits.
-    pub(super) fn shrink(&mut self) {
-        self.0.take_if(|callers| callers.table.is_empty());
+    /// Whether nothing is held for them.
+    pub(super) const fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Takes what is held while nobody waits, for other connections.
+    pub(super) fn lend(&mut self) -> Self {
+        let mut lent = mem::take(self);
+        if let Some(callers) = &mut lent.0 {
+            // Those that have left it may still stand there, and must not be taken for others.
+            callers.line.clear();
+            callers.seats.seats.clear();
+        }
+        lent
+    }
+
+    /// Whether nobody waits, and there is nothing to be done about those who did.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty() && !self.moved_up
+    }
+
+    /// What is held while nobody waits.
+    pub(super) fn spare_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |callers| {
+            let seats = callers.seats.seats.capacity() * size_of::<Option<(Sequence, CallerKey)>>();
+            let line = callers.line.capacity() * size_of::<CallerKey>();
+            size_of::<Callers>() + callers.table.capacity() * size_of::<Caller>() + seats + line
+        })
     }
 }
 

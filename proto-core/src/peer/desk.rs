@@ -6,7 +6,6 @@ use alloc::collections::VecDeque;
 use core::cell::Cell;
 
 use super::shared::Wakers;
-use crate::connection::Buffers;
 use crate::event::Event;
 
 /// For how many events room is kept.
@@ -17,8 +16,6 @@ const KEPT: usize = 256;
 pub(super) struct Desk {
     pub(super) inbox: VecDeque<Event>,
     pub(super) wakers: Wakers,
-    /// Lent by the last connection that came to rest here.
-    pub(super) buffers: Buffers,
 }
 
 std::thread_local!(static DESK: Cell<Option<Box<Desk>>> = const { Cell::new(None) });

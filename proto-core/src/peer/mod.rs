@@ -24,6 +24,7 @@ mod link;
 mod messages;
 mod session;
 mod shared;
+mod spare;
 mod watch;
 mod work;
 

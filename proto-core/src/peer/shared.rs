@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::error::{CallError, Status};
 use super::messages::Reply;
 use super::session::{Session, WhileDown};
+use super::spare;
 use super::watch::Watchers;
 use crate::connection::Connection;
 use crate::error::{CloseReason, Delivery, Refusal, Refused, TransportError};
@@ -50,6 +51,7 @@ impl Shared {
         let mut wakers = Wakers::default();
         let result = {
             let mut state = self.lock();
+            state.borrow();
             let result = change(&mut state, now, &mut wakers);
             state.tell_connection(now);
             wakers.driver = state.driver.take();
@@ -74,6 +76,8 @@ pub(super) struct State {
     pub(super) attributes: Attributes,
     /// Those who wait have been told that the connection is ending.
     pub(super) ending: bool,
+    /// It has come to rest, and its memory is with others.
+    has_lent: bool,
 }
 
 impl State {
@@ -87,6 +91,19 @@ impl State {
             watchers: Watchers::default(),
             attributes: Attributes::default(),
             ending: false,
+            has_lent: false,
+        }
+    }
+
+    /// Comes to rest: lends its memory, if there is nothing to be done.
+    pub(super) fn lend(&mut self) {
+        self.has_lent |= spare::lend(&mut self.connection, &mut self.callers);
+    }
+
+    /// Begins to work, with the memory that others have lent.
+    pub(super) fn borrow(&mut self) {
+        if mem::take(&mut self.has_lent) {
+            spare::borrow(&mut self.connection, &mut self.callers);
         }
     }
 
@@ -195,9 +212,9 @@ impl State {
             return;
         }
         let keep = self.session.is_some();
-        while self.callers.is_line()
-            && let Some((key, queued)) = self.callers.first_in_line()
-        {
+        let next =
+            |callers: &mut MaybeCallers| if callers.is_line() { callers.first_in_line() } else { None };
+        while let Some((key, queued)) = next(&mut self.callers) {
             let timeout = match queued.deadline {
                 Some(at) => Timeout::After(at.saturating_since(now)),
                 None => Timeout::Never,

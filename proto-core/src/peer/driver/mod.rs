@@ -182,12 +182,6 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         self.desk.as_ref().is_some_and(|desk| !desk.inbox.is_empty())
     }
 
-    /// Begins to work, with the memory of who worked on this thread before.
-    fn sit_down(&mut self) {
-        let desk = self.desk.get_or_insert_with(Desk::take);
-        self.peer.shared().lock().connection.borrow_buffers(&mut desk.buffers);
-    }
-
     /// Leaves the desk to others.
     fn stand_up(&mut self) {
         self.desk = self.desk.take().and_then(Desk::leave);
@@ -288,7 +282,7 @@ impl<I: Io, S: Sleep, H: Handler> Future for Driver<I, S, H> {
         if asked == Some(Asked::Nothing) {
             return Poll::Pending;
         }
-        this.sit_down();
+        this.peer.shared().lock().borrow();
         let polled = this.work_on(cx, asked);
         this.stand_up();
         polled

@@ -3,7 +3,6 @@
 use core::task::Context;
 
 use super::Driver;
-use crate::peer::desk::Desk;
 use crate::peer::handler::Handler;
 use crate::peer::shared::State;
 use crate::peer::{Io, Sleep};
@@ -78,12 +77,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             let idle = self.is_idle(&state) && self.wakes_by(state.next_deadline());
             if idle {
                 retired = state.driver.replace(cx.waker().clone());
-                let connection = &mut state.connection;
-                if connection.calls_in_flight() + connection.requests_in_flight() == 0 {
-                    let desk = self.desk.get_or_insert_with(Desk::take);
-                    connection.lend_buffers(&mut desk.buffers);
-                    state.callers.shrink();
-                }
+                state.lend();
             }
             idle
         };
