@@ -13,11 +13,7 @@ use proto_core::peer::Io;
 
 /// A TCP connection.
 #[derive(Debug)]
-pub struct Stream {
-    socket: Async<TcpStream>,
-    /// The last read found less than it had room for, so that the next one waits for more in place of asking in vain.
-    drained: bool,
-}
+pub struct Stream(Async<TcpStream>);
 
 impl Stream {
     /// Takes over a connection that was made by other means, and sets its options.
@@ -26,27 +22,19 @@ impl Stream {
     /// If the connection has ended already.
     pub fn new(stream: Async<TcpStream>) -> io::Result<Self> {
         adapter_kit::configure(stream.get_ref())?;
-        Ok(Self { socket: stream, drained: false })
+        Ok(Self(stream))
     }
 
-    /// Tries to read `most` bytes until it works, fails, or has to wait for the socket to become readable.
-    fn read(
-        &mut self,
+    /// Tries until it works, fails, or has to wait for the socket to become readable.
+    fn read<T>(
+        &self,
         cx: &mut Context<'_>,
-        most: usize,
-        mut read: impl FnMut(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
+        mut read: impl FnMut(&TcpStream) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
         loop {
-            if self.drained {
-                ready!(self.socket.poll_readable(cx))?;
-            }
-            let read = read(self.socket.get_ref());
-            self.drained = match &read {
-                Ok(n) => *n < most,
-                Err(error) => error.kind() == ErrorKind::WouldBlock,
-            };
-            if !matches!(&read, Err(error) if error.kind() == ErrorKind::WouldBlock) {
-                return Poll::Ready(read);
+            match read(self.0.get_ref()) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(self.0.poll_readable(cx))?,
+                result => return Poll::Ready(result),
             }
         }
     }
@@ -59,8 +47,7 @@ impl Io for Stream {
         most: usize,
         sink: &mut dyn FnMut(&mut [u8]),
     ) -> Poll<io::Result<usize>> {
-        let most = most.min(adapter_kit::READ_BUFFER);
-        self.read(cx, most, |mut stream| {
+        self.read(cx, |mut stream| {
             adapter_kit::with_read_buffer(most, |buffer| {
                 let n = stream.read(buffer)?;
                 if n > 0 {
@@ -73,33 +60,33 @@ impl Io for Stream {
 
     fn read_now(&mut self, most: usize, sink: &mut dyn FnMut(&mut [u8])) -> Option<Poll<io::Result<usize>>> {
         // Between two questions others have a turn, which takes long here: so each is a few of them.
-        let mut read = adapter_kit::read_now(self.socket.get_ref(), most, sink);
+        let mut read = adapter_kit::read_now(self.0.get_ref(), most, sink);
         let since = Time::now();
         while read.is_pending() && since.elapsed() < ASKING {
-            read = adapter_kit::read_now(self.socket.get_ref(), most, sink);
+            read = adapter_kit::read_now(self.0.get_ref(), most, sink);
         }
         Some(read)
     }
 
     fn poll_read_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Option<Poll<io::Result<usize>>> {
-        Some(self.read(cx, into.len(), |mut stream| stream.read(into)))
+        Some(self.read(cx, |mut stream| stream.read(into)))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         loop {
-            match self.socket.get_ref().write_vectored(chunks) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(self.socket.poll_writable(cx))?,
+            match self.0.get_ref().write_vectored(chunks) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(self.0.poll_writable(cx))?,
                 result => return Poll::Ready(result),
             }
         }
     }
 
     fn limit_stalls(&mut self, longest: Duration) {
-        adapter_kit::limit_stalls(self.socket.get_ref(), longest);
+        adapter_kit::limit_stalls(self.0.get_ref(), longest);
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.socket.get_ref().shutdown(Shutdown::Write) {
+        match self.0.get_ref().shutdown(Shutdown::Write) {
             // The other end was faster.
             Err(error) if error.kind() == ErrorKind::NotConnected => Poll::Ready(Ok(())),
             result => Poll::Ready(result),

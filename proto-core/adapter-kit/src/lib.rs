@@ -16,7 +16,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 /// frames do not wait behind a long queue.
 const NOT_SENT_LIMIT: u32 = 128 << 10;
 /// The size of a thread's read buffer, in bytes.
-pub const READ_BUFFER: usize = 64 << 10;
+const READ_BUFFER: usize = 64 << 10;
 
 /// A listening socket, in non-blocking mode. A port that was in use a moment ago can be used again; one that is in use
 /// cannot.
