@@ -1,5 +1,6 @@
 //! A child process: what it says, for how long to wait for it, and its end.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
@@ -9,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Result;
+use crate::system::ProcessClock;
 
 /// Where a child runs, and counts.
 pub(crate) struct Place {
@@ -54,13 +56,24 @@ impl Child {
     pub(crate) fn line(&mut self, bound: Duration) -> Result<String> {
         match self.lines.recv_timeout(bound) {
             Ok(line) => Ok(line),
-            Err(RecvTimeoutError::Timeout) => Err(format!("it has said nothing for {bound:?}").into()),
+            Err(RecvTimeoutError::Timeout) => {
+                Err(format!("it has said nothing for {bound:?}, {}", self.doing()).into())
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 let status = self.process.wait()?;
                 let words = self.last_words().unwrap_or_else(|| "without a word".into());
                 Err(format!("it has ended ({status}), {words}").into())
             }
         }
+    }
+
+    /// What it is at, for whoever wants to know why it says nothing.
+    fn doing(&self) -> String {
+        let of = |name| fs::read_to_string(format!("/proc/{}/{name}", self.id())).unwrap_or_default();
+        let status = of("status");
+        let state = status.lines().find_map(|line| line.strip_prefix("State:")).unwrap_or("gone").trim();
+        let cpu = ProcessClock::of(self.id()).and_then(ProcessClock::now).unwrap_or_default();
+        format!("state {state} in {}, {cpu:?} of processor's time", of("wchan"))
     }
 
     /// The last that it said of its errors.

@@ -33,6 +33,9 @@ pub(crate) fn run(plan: &Plan) -> Result {
                 contender.workloads.iter().any(|able| [workload.name, point.id].contains(able))
             };
             let able: Vec<Contender> = contenders.iter().filter(is_able).copied().collect();
+            if able.is_empty() {
+                continue;
+            }
             let measured = machine.measure(plan, point, &able);
             results.add(workload, point, measured);
         }
