@@ -61,9 +61,9 @@ impl Echo {
     }
 }
 
-/// What everybody is asked for who can keep several calls under way.
 /// Those in which calls follow one another without a pause.
 pub(crate) const CALLS: &[&str] = &["W1", "W2", "W3", "W4"];
+/// What everybody is asked for who can keep several calls under way.
 pub(crate) const COMMON: &[&str] = &["W1", "W2", "W3", "W4", "W5"];
 /// All there is.
 pub(crate) const ALL: &[&str] = &["W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8"];
