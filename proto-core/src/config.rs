@@ -66,7 +66,8 @@ pub struct Config {
     pub credentials: Credentials,
 
     /// Bytes of own requests and pushes that may wait to be sent before further ones are refused; each counts 64 beside
-    /// its own. Replies and control frames have room beside it. Default 2 MiB.
+    /// its own. One that is longer than that by itself may wait too, and leaves half of the room to others. Replies and control
+    /// frames have room beside it. Default 2 MiB.
     pub outbox_limit: usize,
     /// Bytes of own replies that may wait to be sent. The result of a call beyond it is dropped, and the caller is told
     /// `REPLY_DISCARDED`. Default 16 MiB.

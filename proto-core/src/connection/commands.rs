@@ -253,8 +253,7 @@ impl Connection {
 
     /// Whether a message that counts so many bytes may wait in the outbox. One always may.
     pub(super) fn has_room_for(&self, needed: usize) -> bool {
-        let waiting = self.outbox.waiting_charge();
-        waiting == 0 || waiting + needed <= self.config.outbox_limit
+        self.outbox.waiting().is_none_or(|lanes| lanes.charge() == 0 || lanes.has_room_for(needed))
     }
 
     /// Ends a call for its caller, whatever its REQUEST has come to.

@@ -66,7 +66,8 @@ impl Connection {
             self.commit_piece(lane, Piece::whole(message));
         } else {
             let request = if let Waiting::Request { id, .. } = message { Some(id) } else { None };
-            let place = self.outbox.with_waiting(|lanes| lanes.push(lane, message));
+            let limit = self.config.outbox_limit;
+            let place = self.outbox.with_waiting(|lanes| lanes.push(lane, message, limit));
             if let Some(id) = request {
                 self.calls.set_place(id, place);
             }
@@ -316,7 +317,7 @@ impl Connection {
     /// The outbox may have room again: for what was refused, and not for one message more, but for many.
     fn note_room(&mut self) {
         let needed = self.blocked.outbox as usize;
-        let is_low = self.outbox.waiting_charge() <= self.config.outbox_limit / 2;
+        let is_low = self.outbox.waiting().is_none_or(Lanes::is_low);
         if needed > 0 && is_low && self.has_room_for(needed) {
             self.writable();
         }

@@ -31,6 +31,9 @@ pub(super) struct Lanes {
     requests: usize,
     /// Bytes of waiting replies.
     reply_bytes: usize,
+    /// The most that requests and pushes may count; what counts more by itself, which at most one of them does.
+    limit: usize,
+    oversized: usize,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +50,9 @@ pub(super) struct Place {
 }
 
 impl Lanes {
-    pub(super) fn push(&mut self, lane: Lane, waiting: Waiting) -> Place {
+    /// A message goes to the end of its lane; `limit` is the most that requests and pushes may count.
+    pub(super) fn push(&mut self, lane: Lane, waiting: Waiting, limit: usize) -> Place {
+        self.limit = limit;
         self.enter(&waiting);
         let clock = self.clock;
         let own = &mut self.lanes[index(lane)];
@@ -157,6 +162,29 @@ impl Lanes {
         self.bytes + self.messages * CHARGE_OVERHEAD as usize
     }
 
+    /// Whether one more that counts so much may wait. One always may; one that is beyond the limit by itself counts as half
+    /// of it while it waits, so that there is room for small ones beside a transfer.
+    pub(super) const fn has_room_for(&self, needed: usize) -> bool {
+        let counted = self.counted();
+        if needed > self.limit {
+            self.oversized == 0 && counted <= self.limit / 2
+        } else {
+            counted + needed <= self.limit
+        }
+    }
+
+    /// Whether there is room for many.
+    pub(super) const fn is_low(&self) -> bool {
+        self.counted() <= self.limit / 2
+    }
+
+    const fn counted(&self) -> usize {
+        match self.oversized {
+            0 => self.charge(),
+            oversized => self.charge() - oversized + self.limit / 2,
+        }
+    }
+
     pub(super) const fn reply_bytes(&self) -> usize {
         self.reply_bytes
     }
@@ -167,11 +195,18 @@ impl Lanes {
         size_of::<Self>() + queues + cancels + self.bytes + self.reply_bytes
     }
 
+    /// What a message counts that is beyond the limit by itself.
+    const fn beyond_limit(&self, held: usize) -> usize {
+        let charge = held + CHARGE_OVERHEAD as usize;
+        if charge > self.limit { charge } else { 0 }
+    }
+
     fn enter(&mut self, waiting: &Waiting) {
         let held = waiting.held_bytes();
         match waiting.kind() {
             Kind::Reply => self.reply_bytes += held,
             kind => {
+                self.oversized += self.beyond_limit(held);
                 self.bytes += held;
                 self.messages += 1;
                 self.requests += usize::from(kind == Kind::Request);
@@ -184,6 +219,7 @@ impl Lanes {
         match waiting.kind() {
             Kind::Reply => self.reply_bytes -= held,
             kind => {
+                self.oversized -= self.beyond_limit(held);
                 self.bytes -= held;
                 self.messages -= 1;
                 self.requests -= usize::from(kind == Kind::Request);
@@ -208,6 +244,8 @@ mod tests {
     use alloc::vec::Vec;
     use proptest::prelude::*;
 
+    const LIMIT: usize = 1 << 20;
+
     fn push(length: usize) -> Waiting {
         Waiting::Push { message: Message::new(1, vec![0; length]) }
     }
@@ -220,13 +258,13 @@ mod tests {
         let mut sent = [0usize; 3];
         for (lane, _) in LANES {
             for _ in 0..3 {
-                lanes.push(lane, push(lengths[index(lane)]));
+                lanes.push(lane, push(lengths[index(lane)]), LIMIT);
             }
         }
         while sent.iter().sum::<usize>() < 1_300_000 {
             let lane = lanes.next().unwrap();
             let bytes = lanes.pop(lane).unwrap().length();
-            lanes.push(lane, push(lengths[index(lane)]));
+            lanes.push(lane, push(lengths[index(lane)]), LIMIT);
             lanes.spend(lane, bytes);
             sent[index(lane)] += bytes;
         }
@@ -244,7 +282,7 @@ mod tests {
             let mut script = script.into_iter();
             loop {
                 for (which, length) in script.by_ref().take(2) {
-                    lanes.push(LANES[which].0, push(length));
+                    lanes.push(LANES[which].0, push(length), LIMIT);
                 }
                 let Some(lane) = lanes.next() else { break };
                 let bytes = lanes.pop(lane).unwrap().length();
@@ -272,7 +310,7 @@ mod tests {
                         Waiting::Reply { id, status, extensions, body: message.body }
                     }
                 };
-                places.push(lanes.push(LANES[which].0, waiting));
+                places.push(lanes.push(LANES[which].0, waiting, 300));
                 if step % 3 == 2 {
                     lanes.withdraw(places.swap_remove(length % places.len()));
                 }
@@ -282,7 +320,7 @@ mod tests {
             while let Some(lane) = lanes.next() {
                 lanes.pop(lane);
             }
-            prop_assert_eq!((lanes.charge(), lanes.reply_bytes()), (0, 0));
+            prop_assert_eq!((lanes.charge(), lanes.reply_bytes(), lanes.oversized), (0, 0, 0));
             prop_assert!(lanes.is_empty());
         }
     }

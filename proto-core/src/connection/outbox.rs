@@ -89,11 +89,6 @@ impl Outbox {
         self.waiting().is_some_and(Lanes::has_requests)
     }
 
-    /// What waiting requests and pushes count against the limit.
-    pub(super) fn waiting_charge(&self) -> usize {
-        self.waiting().map_or(0, Lanes::charge)
-    }
-
     pub(super) fn reply_bytes(&self) -> usize {
         self.waiting().map_or(0, Lanes::reply_bytes)
     }

@@ -44,6 +44,35 @@ fn holds_when_idle(config: &Config) {
     }
 }
 
+/// A transfer that is longer than all that may wait leaves room for small messages, and no other transfer waits beside it.
+#[test]
+fn a_transfer_leaves_room_for_small_messages() {
+    let theirs = Config::default().with_max_message(4 << 20);
+    let ours = Config { outbox_limit: 10_000, ..theirs.clone() };
+    let mut pair = Pair::open(ours, theirs);
+    let push = |pair: &mut Pair, length: usize| {
+        let dialer = &mut pair.dialer;
+        dialer
+            .connection
+            .push(dialer.now, Message::new(1, vec![1; length]))
+            .map_err(|refused| refused.refusal)
+    };
+    assert_eq!(push(&mut pair, 1 << 20), Ok(()));
+    assert_eq!(push(&mut pair, 1 << 20), Err(Refusal::Full), "one transfer is enough");
+    let small = (0..1000).take_while(|_| push(&mut pair, 36) == Ok(())).count();
+    assert_eq!(small, 50, "half of the room, of which each takes 100 bytes");
+    pair.carry();
+    pair.dialer.events();
+    for event in pair.acceptor.events() {
+        if let Event::Push { token, .. } = event {
+            pair.acceptor.connection.release(pair.acceptor.now, token);
+        }
+    }
+    pair.carry();
+    assert!(pair.dialer.events().contains(&Event::Writable) || push(&mut pair, 1 << 20) == Ok(()));
+    assert_eq!(push(&mut pair, 36), Ok(()));
+}
+
 /// A frame that is announced reserves no room; its bytes are held as they come.
 #[test]
 fn room_is_made_for_what_arrives() {
@@ -162,13 +191,13 @@ fn the_bound_of_the_largest_configuration_does_not_overflow() {
     assert_eq!(undelivered.max_held_bytes(1), usize::MAX);
 }
 
-/// Messages beyond the limit of the outbox are refused and come back; one is always taken.
+/// Messages beyond the limit of the outbox are refused and come back.
 #[test]
 fn a_full_outbox_refuses() {
     let config = Config { commit_limit: 1, outbox_limit: 1000, ..Config::default() };
     let mut bench = Bench::open(Role::Dialer, config);
     bench.connection.push(bench.now, Message::new(1, "committed")).unwrap();
-    bench.connection.push(bench.now, Message::new(1, vec![0; 5000])).unwrap();
+    bench.connection.push(bench.now, Message::new(1, vec![0; 900])).unwrap();
     let refused = bench.connection.push(bench.now, Message::new(1, "no room")).unwrap_err();
     assert_eq!((refused.refusal, refused.message), (Refusal::Full, Message::new(1, "no room")));
     let refused = bench.connection.call(bench.now, Message::new(1, "x"), Timeout::Never).unwrap_err();
