@@ -4,8 +4,7 @@
 //! are handed out, for whoever holds the lock to do after it.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::vec::Vec;
+use alloc::collections::{BTreeSet, VecDeque};
 use core::mem;
 use core::ops::{Deref, DerefMut};
 use core::task::Waker;
@@ -13,11 +12,11 @@ use core::task::Waker;
 use slab::Slab;
 
 use super::error::CallError;
+use super::seats::Seats;
 use super::shared::{CallResult, Wakers, is_draining};
 use crate::error::{CloseReason, Delivery};
 use crate::event::{CallId, Message};
 use crate::time::Instant;
-use crate::wire::Sequence;
 
 /// For how many callers room is kept while nobody waits.
 const KEPT: usize = 128;
@@ -40,7 +39,7 @@ impl MaybeCallers {
         if let Some(callers) = &mut lent.0 {
             // Those that have left it may still stand there, and must not be taken for others.
             callers.line.clear();
-            callers.seats.seats.clear();
+            callers.seats.clear();
         }
         lent
     }
@@ -53,9 +52,11 @@ impl MaybeCallers {
     /// What is held while nobody waits.
     pub(super) fn spare_bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |callers| {
-            let seats = callers.seats.seats.capacity() * size_of::<Option<(Sequence, CallerKey)>>();
             let line = callers.line.capacity() * size_of::<CallerKey>();
-            size_of::<Callers>() + callers.table.capacity() * size_of::<Caller>() + seats + line
+            size_of::<Callers>()
+                + callers.table.capacity() * size_of::<Caller>()
+                + line
+                + callers.seats.held_bytes()
         })
     }
 }
@@ -102,6 +103,13 @@ pub(super) struct CallerKey {
     index: usize,
 }
 
+impl CallerKey {
+    #[cfg(test)]
+    pub(super) const fn new(ticket: u64, index: usize) -> Self {
+        Self { ticket, index }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Caller {
     ticket: u64,
@@ -141,7 +149,7 @@ impl Callers {
             reply_bytes: 0,
             kept_bytes: 0,
             line_deadlines: BTreeSet::new(),
-            seats: Seats { seats: Vec::new(), displaced: BTreeMap::new() },
+            seats: Seats::new(),
         }
     }
 
@@ -392,36 +400,6 @@ impl Callers {
                     caller.ticket == key.ticket && matches!(caller.stage, Stage::InLine(_))
                 })
             });
-        }
-    }
-}
-
-/// Who waits for the outcome of which call, by slots.
-#[derive(Debug)]
-struct Seats {
-    seats: Vec<Option<(Sequence, CallerKey)>>,
-    /// A call that has ended gives its slot to the next one before its outcome is taken from the connection.
-    displaced: BTreeMap<u64, CallerKey>,
-}
-
-impl Seats {
-    fn take(&mut self, call: CallId, key: CallerKey) {
-        let id = call.sequence();
-        let slot = usize::from(id.slot());
-        if self.seats.len() <= slot {
-            self.seats.resize(slot + 1, None);
-        }
-        if let Some((id, key)) = self.seats[slot].replace((id, key)) {
-            self.displaced.insert(id.to_u64(), key);
-        }
-    }
-
-    fn leave(&mut self, call: CallId) -> Option<CallerKey> {
-        let id = call.sequence();
-        match self.seats.get_mut(usize::from(id.slot())).and_then(|seat| seat.take_if(|(own, _)| *own == id))
-        {
-            Some((_, key)) => Some(key),
-            None => self.displaced.remove(&id.to_u64()),
         }
     }
 }

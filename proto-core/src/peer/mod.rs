@@ -22,6 +22,7 @@ mod handler;
 mod io;
 mod link;
 mod messages;
+mod seats;
 mod session;
 mod shared;
 mod spare;
