@@ -6,9 +6,10 @@ use core::task::{Context, Poll};
 use std::io::{self, ErrorKind, IoSlice};
 
 use super::io::Io;
-use super::shared::Shared;
+use super::shared::{Shared, State};
 use crate::connection::Connection;
 use crate::error::TransportError;
+use crate::time::Instant;
 
 /// Writes of one turn.
 const WRITES: usize = 8;
@@ -41,20 +42,38 @@ impl<I: Io> Link<I> {
         wants && !self.write_blocked
     }
 
-    /// Reads once, at most `most` bytes unless it is into a large body. Says whether anything came.
-    pub(super) fn read(&mut self, shared: &Shared, cx: &mut Context<'_>, most: usize) -> bool {
-        let mut lent = false;
-        let polled = if !shared.lock().connection.wants_read() {
-            Poll::Pending
-        } else if let Some(polled) = self.read_body(shared, cx) {
-            lent = matches!(polled, Poll::Ready(Ok(1..)));
-            polled
-        } else {
-            self.io.poll_read(cx, most, &mut |bytes| {
-                lent = true;
-                shared.lock().connection.handle_input(shared.clock.now(), bytes);
-            })
-        };
+    /// Reads the rest of a large body straight into its own memory, if one is arriving and the transport can. Says what reading
+    /// came to, with nothing to read if the connection wants nothing; `None` if there is still to be [read](Self::read).
+    pub(super) fn read_body(
+        &mut self,
+        connection: &mut Connection,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<io::Result<usize>>> {
+        if !connection.wants_read() {
+            return Some(Poll::Pending);
+        }
+        let polled = self.io.poll_read_into(cx, connection.body_space()?)?;
+        if let Poll::Ready(Ok(n)) = polled {
+            connection.commit_body(now, n);
+        }
+        Some(polled)
+    }
+
+    /// Reads once, at most `most` bytes, unless a body has been [read](Self::read_body). The connection takes what has come, and
+    /// `then` what that comes to, behind one lock. Says whether anything came.
+    pub(super) fn read(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+        body: Option<Poll<io::Result<usize>>>,
+        most: usize,
+        then: impl FnOnce(&mut State, Instant),
+    ) -> bool {
+        let mut lent = matches!(body, Some(Poll::Ready(Ok(1..))));
+        let mut take = taker(shared, &mut lent, then);
+        let polled = body.unwrap_or_else(|| self.io.poll_read(cx, most, &mut take));
+        drop(take);
         self.read_blocked = polled.is_pending();
         self.note_read(shared, polled, lent)
     }
@@ -62,10 +81,7 @@ impl<I: Io> Link<I> {
     /// Reads once, without being woken later. Says whether anything came; `None` if the transport cannot.
     pub(super) fn read_now(&mut self, shared: &Shared, most: usize) -> Option<bool> {
         let mut lent = false;
-        let polled = self.io.read_now(most, &mut |bytes| {
-            lent = true;
-            shared.lock().connection.handle_input(shared.clock.now(), bytes);
-        })?;
+        let polled = self.io.read_now(most, &mut taker(shared, &mut lent, |_, _| ()))?;
         Some(self.note_read(shared, polled, lent))
     }
 
@@ -90,68 +106,79 @@ impl<I: Io> Link<I> {
         true
     }
 
-    /// Reads the rest of a large body straight into its own memory, if one is arriving and the transport can.
-    fn read_body(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
-        let mut state = shared.lock();
-        let polled = self.io.poll_read_into(cx, state.connection.body_space()?)?;
-        if let Poll::Ready(Ok(n)) = polled {
-            state.connection.commit_body(shared.clock.now(), n);
-        }
-        Some(polled)
-    }
-
     /// Writes until there is nothing left or the transport takes no more. Says whether anything was written.
-    pub(super) fn write(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
-        let mut state = shared.lock();
+    pub(super) fn write(&mut self, connection: &mut Connection, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         self.write_blocked = self.write_failed.is_some();
         if self.write_blocked {
             return false;
         }
         for _ in 0..WRITES {
-            if state.connection.transmit_len() == 0 {
+            if connection.transmit_len() == 0 {
                 break;
             }
             let mut slices = [IoSlice::new(&[]); CHUNKS];
             let mut filled = 0;
-            for (slice, chunk) in slices.iter_mut().zip(state.connection.transmit()) {
+            for (slice, chunk) in slices.iter_mut().zip(connection.transmit()) {
                 *slice = IoSlice::new(chunk);
                 filled += 1;
             }
             let written = match self.io.poll_write(cx, &slices[..filled]) {
                 Poll::Pending => {
                     // What an owning transport has taken may leave at any time, and so may have been received.
-                    state.connection.begin_transmit(self.io.taken());
+                    connection.begin_transmit(self.io.taken());
                     self.write_blocked = true;
                     return moved;
                 }
                 Poll::Ready(Ok(0)) => Err(io::Error::from(ErrorKind::WriteZero)),
                 Poll::Ready(result) => result,
             };
-            let now = shared.clock.now();
             match written {
-                Ok(n) => state.connection.advance_transmit(now, n),
+                Ok(n) => connection.advance_transmit(now, n),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.write_failed = Some(error.kind().into());
-                    self.write_blocked = true;
+                    self.fail_to_write(&error);
                     return true;
                 }
             }
             moved = true;
         }
-        if state.connection.wants_shutdown() && !self.shut_down {
+        if connection.wants_shutdown() && !self.shut_down {
             match self.io.poll_shutdown(cx) {
                 Poll::Pending => self.write_blocked = true,
                 Poll::Ready(Ok(())) => self.shut_down = true,
                 Poll::Ready(Err(error)) => {
                     self.shut_down = true;
-                    self.write_failed = Some(error.kind().into());
-                    self.write_blocked = true;
+                    self.fail_to_write(&error);
                     moved = true;
                 }
             }
         }
         moved
+    }
+
+    /// Nothing is written any more. The connection is told so when all that has come was read.
+    fn fail_to_write(&mut self, error: &io::Error) {
+        self.write_failed = Some(error.kind().into());
+        self.write_blocked = true;
+        self.read_blocked = false;
+    }
+}
+
+/// Gives the connection what has been read, and notes that there was something.
+fn taker<'a>(
+    shared: &'a Shared,
+    lent: &'a mut bool,
+    then: impl FnOnce(&mut State, Instant) + 'a,
+) -> impl FnMut(&mut [u8]) + 'a {
+    let mut then = Some(then);
+    move |bytes| {
+        *lent = true;
+        let now = shared.clock.now();
+        let mut state = shared.lock();
+        state.connection.handle_input(now, bytes);
+        if let Some(then) = then.take() {
+            then(&mut state, now);
+        }
     }
 }

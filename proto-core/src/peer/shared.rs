@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::net::SocketAddr;
 use core::sync::atomic::AtomicU64;
-use core::task::Waker;
+use core::task::{Context, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::attributes::Attributes;
@@ -98,6 +98,15 @@ impl State {
     /// Comes to rest: lends its memory, if there is nothing to be done.
     pub(super) fn lend(&mut self) {
         self.has_lent |= spare::lend(&mut self.connection, &mut self.callers);
+    }
+
+    /// The driver comes to rest, until it is woken. Gives a waker to be dropped without the lock.
+    pub(super) fn park(&mut self, cx: &Context<'_>) -> Option<Waker> {
+        self.lend();
+        match &mut self.driver {
+            Some(known) if known.will_wake(cx.waker()) => None,
+            known => known.replace(cx.waker().clone()),
+        }
     }
 
     /// Begins to work, with the memory that others have lent.

@@ -1,11 +1,10 @@
 //! The future that moves bytes between a transport, a connection and a handler.
 //!
-//! A turn: read once, sort the events, let handlers work, write what there is. Turns follow one another while something
-//! moves, up to a limit, so that other tasks get theirs. Timers come last, when all available input has been
-//! taken; and the clock decides, not the timer that woke the task.
+//! `turn` is what it does when it is polled, `serve` what handlers make of it, and `rest` how it waits.
 
 mod rest;
 mod serve;
+mod turn;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -14,7 +13,7 @@ use core::future::Future;
 use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::panic::catch_unwind;
 
@@ -32,9 +31,6 @@ use crate::config::SharedConfig;
 use crate::connection::{Connection, Role};
 use crate::error::CloseReason;
 use crate::time::Instant;
-
-/// Turns before other tasks get theirs.
-const TURNS: usize = 16;
 
 /// Drives one connection until it has ended: spawn it, or poll it beside other work.
 ///
@@ -56,9 +52,9 @@ pub struct Driver<I, S, H: Handler> {
     was_open: bool,
     /// The handlers have used up their time: others are next.
     time_is_up: bool,
-    /// What the timer is set for: it has not gone off, and wakes the task of the last turn. Not later than the next
-    /// deadline, once the driver has looked at that.
-    armed: Option<Instant>,
+    /// What the timer is set for, and whom it wakes: it has not been seen to go off. Not later than the next deadline, once the
+    /// driver has looked at that.
+    armed: Option<(Instant, Waker)>,
     appetite: Appetite,
     /// After how many events the clock is asked.
     stride: u32,
@@ -186,74 +182,6 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     fn stand_up(&mut self) {
         self.desk = self.desk.take().and_then(Desk::leave);
     }
-
-    /// Reads as much as is good at a time. Says whether anything came.
-    fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        let most = self.appetite.next(self.peer.shared().lock().connection.counters());
-        self.link.read(self.peer.shared(), cx, most)
-    }
-
-    /// Takes what has happened on the connection, and gives it to whom it concerns. Says whether callers should have their turn
-    /// before more is read: what they say next is written together, while the other end is busy with what it has.
-    fn sort(&mut self, now: Instant) -> bool {
-        let is_sated = {
-            let desk = self.desk.get_or_insert_with(Desk::take);
-            let mut state = self.peer.shared().lock();
-            state.sort_events(now, &mut desk.inbox, &mut desk.wakers);
-            self.appetite.is_sated(state.connection.counters())
-        };
-        self.desk().wakers.wake() && is_sated
-    }
-
-    /// Lets the time act, and arranges to be woken when it next matters. Says whether anything was due.
-    fn tick(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut acted = false;
-        loop {
-            let now = self.now();
-            let mut wakers = Wakers::default();
-            let deadline = {
-                let mut state = self.peer.shared().lock();
-                if state.next_deadline().is_some_and(|at| at <= now) {
-                    state.handle_timeout(now, &mut wakers);
-                    acted = true;
-                }
-                state.next_deadline()
-            };
-            wakers.wake();
-            // Heartbeats move the deadline away with every byte: a timer that is too early goes off once and is set then,
-            // rather than each time.
-            let Some(at) = self.armed.into_iter().chain(deadline).min() else { return acted };
-            self.armed = Some(at);
-            if self.sleep.poll_until(cx, at).is_pending() {
-                return acted;
-            }
-            // A timer that is early is asked again, with the clock's time in between.
-            if deadline == Some(at) && self.now() < at {
-                cx.waker().wake_by_ref();
-                return acted;
-            }
-            self.armed = None;
-        }
-    }
-
-    /// Whether the time has come for something.
-    fn is_due(&self) -> bool {
-        let now = self.now();
-        self.peer.shared().lock().next_deadline().is_some_and(|at| at <= now)
-    }
-
-    /// The end, if it has come and everybody has heard of it.
-    fn ended(&mut self) -> Option<CloseReason> {
-        let reason = {
-            let state = self.peer.shared().lock();
-            if !state.connection.is_closed() || state.connection.has_events() {
-                return None;
-            }
-            state.connection.close_reason().cloned()?
-        };
-        self.say_goodbye(&reason);
-        Some(reason)
-    }
 }
 
 impl<I, S, H: Handler> Driver<I, S, H> {
@@ -282,49 +210,9 @@ impl<I: Io, S: Sleep, H: Handler> Future for Driver<I, S, H> {
         if asked == Some(Asked::Nothing) {
             return Poll::Pending;
         }
-        this.peer.shared().lock().borrow();
         let polled = this.work_on(cx, asked);
         this.stand_up();
         polled
-    }
-}
-
-impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
-    /// Takes turns until there is nothing to do, or others should have theirs.
-    fn work_on(&mut self, cx: &mut Context<'_>, mut asked: Option<Asked>) -> Poll<CloseReason> {
-        for _ in 0..TURNS {
-            let has_read = asked.take().is_some();
-            // What has come is dealt with first: so what waits for handlers is bounded by what one read brings.
-            let looked = !self.has_post() && !has_read;
-            let mut moved = has_read || looked && self.read(cx);
-            let now = self.now();
-            let others_first = self.sort(now);
-            moved |= self.serve(cx);
-            moved |= self.link.write(self.peer.shared(), cx);
-            if self.time_is_up || others_first {
-                break;
-            }
-            if looked && self.link.is_read_blocked() {
-                moved |= self.tick(cx);
-            }
-            if !moved {
-                if let Some(reason) = self.ended() {
-                    return Poll::Ready(reason);
-                }
-                if self.park(cx) {
-                    return Poll::Pending;
-                }
-            } else if self.begin_asking(cx) {
-                return Poll::Pending;
-            }
-        }
-        if self.is_due() {
-            // The peer may have spoken while handlers were at work, and must not be taken for silent.
-            self.read(cx);
-        }
-        self.tick(cx);
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 

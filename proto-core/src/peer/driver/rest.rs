@@ -44,20 +44,30 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         Some(Asked::Nothing)
     }
 
-    /// Begins to ask the transport without a pause, if it is to do so in place of resting.
-    pub(super) fn begin_asking(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.busy_poll.is_none() || !self.work.is_empty() {
+    /// Goes to rest behind a turn, if there is nothing to do: begins to ask the transport without a pause, if it is to do so in
+    /// place of resting, or waits to be woken, if all available input has been taken. Says whether it does.
+    pub(super) fn rest(&mut self, cx: &mut Context<'_>, now: Instant, is_all: bool, moved: bool) -> bool {
+        let asks = moved && self.busy_poll.is_some() && self.work.is_empty();
+        if !asks && !is_all {
             return false;
         }
-        let begins = {
-            let state = self.peer.shared().lock();
-            self.is_idle(&state) && state.connection.is_running()
+        let (asks, retired) = {
+            let mut state = self.peer.shared().lock();
+            let asks = asks && state.connection.is_running();
+            let wakes_in_time = || is_all && self.wakes_by(cx, now, state.next_deadline());
+            if !self.is_idle(&state) || !asks && !wakes_in_time() {
+                return false;
+            }
+            (asks, if asks { None } else { state.park(cx) })
         };
-        if begins {
-            self.asking_since = Some(self.now());
+        drop(retired);
+        if asks {
+            self.asking_since = Some(now);
             self.sleep.wake_soon(cx);
+        } else {
+            self.work.rest();
         }
-        begins
+        true
     }
 
     /// Whether nothing is to be done but to wait.
@@ -69,27 +79,13 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             && !self.link.could_write(connection)
     }
 
-    /// Goes to rest if there is nothing to do, and says so.
-    pub(super) fn park(&mut self, cx: &Context<'_>) -> bool {
-        let mut retired = None;
-        let parked = {
-            let mut state = self.peer.shared().lock();
-            let idle = self.is_idle(&state) && self.wakes_by(state.next_deadline());
-            if idle {
-                retired = state.driver.replace(cx.waker().clone());
-                state.lend();
-            }
-            idle
+    /// Whether the timer goes off in time for this deadline, and wakes this task.
+    pub(super) fn wakes_by(&self, cx: &Context<'_>, now: Instant, deadline: Option<Instant>) -> bool {
+        let in_time = |at| {
+            self.armed
+                .as_ref()
+                .is_some_and(|(armed, waker)| now < *armed && *armed <= at && waker.will_wake(cx.waker()))
         };
-        drop(retired);
-        if parked {
-            self.work.rest();
-        }
-        parked
-    }
-
-    /// Whether the timer goes off in time for this deadline.
-    fn wakes_by(&self, deadline: Option<Instant>) -> bool {
-        deadline.is_none_or(|at| self.armed.is_some_and(|armed| armed <= at))
+        deadline.is_none_or(in_time)
     }
 }

@@ -22,16 +22,16 @@ const STRIDE: u32 = 4;
 const QUICK: Duration = Duration::from_micros(20);
 
 impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
-    /// Gives events to the handler, and the handlers' results to the connection. Says whether there were any.
-    pub(super) fn serve(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Gives events to the handler, and the handlers' results to the connection. Says whether there were any. The time
+    /// passes meanwhile.
+    pub(super) fn serve(&mut self, cx: &mut Context<'_>, now: &mut Instant) -> bool {
         let mut moved = false;
-        let mut now = self.now();
-        let until = now + SERVE;
+        let until = *now + SERVE;
         let mut unseen = 0;
         self.time_is_up = false;
         while !self.time_is_up {
             let done = match self.desk().inbox.pop_front() {
-                Some(event) => self.handle(cx, now, event),
+                Some(event) => self.handle(cx, *now, event),
                 None => match self.work.poll_next(cx) {
                     None => break,
                     done => done,
@@ -41,14 +41,14 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             unseen += 1;
             // As long as handlers are quick, the clock need not be asked behind each of them.
             if unseen >= self.stride {
-                let before = core::mem::replace(&mut now, self.now());
+                let before = core::mem::replace(now, self.now());
                 let quick = now.saturating_since(before) < QUICK;
                 self.stride = if quick { STRIDE.min(2 * self.stride) } else { 1 };
-                self.time_is_up = now >= until;
+                self.time_is_up = *now >= until;
                 unseen = 0;
             }
             if let Some(done) = done {
-                self.finish(now, done);
+                self.finish(*now, done);
             }
         }
         moved

@@ -1,0 +1,161 @@
+//! What a driver does when it is polled: it takes turns.
+//!
+//! A turn: read once, sort the events, let handlers work, write what there is. Turns follow one another while something
+//! moves, up to a limit, so that other tasks get theirs. Timers come last, when all available input has been
+//! taken; and the clock decides, not the timer that woke the task.
+//!
+//! A connection with little to say at a time has many turns, so that each asks for the lock and for the time as rarely as it can.
+
+use core::task::{Context, Poll};
+
+use super::rest::Asked;
+use super::{Driver, Handler, Io, Sleep};
+use crate::error::CloseReason;
+use crate::peer::desk::Desk;
+use crate::peer::shared::Wakers;
+use crate::time::Instant;
+
+/// Turns before other tasks get theirs.
+const TURNS: usize = 16;
+
+/// What comes behind a turn.
+enum Next {
+    /// Another one.
+    Turn,
+    /// Those of other tasks.
+    Others,
+    /// Nothing, until the task is woken.
+    Rest,
+    End(CloseReason),
+}
+
+/// What a turn begins with.
+struct Came {
+    now: Instant,
+    moved: bool,
+    /// Callers should have their turn before more is read: what they say next is written together, while the other end is busy
+    /// with what it has.
+    others_first: bool,
+}
+
+impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
+    /// Takes turns until there is nothing to do, or others should have theirs.
+    pub(super) fn work_on(&mut self, cx: &mut Context<'_>, mut asked: Option<Asked>) -> Poll<CloseReason> {
+        for _ in 0..TURNS {
+            match self.turn(cx, asked.take().is_some()) {
+                Next::Turn => {}
+                Next::Others => break,
+                Next::Rest => return Poll::Pending,
+                Next::End(reason) => return Poll::Ready(reason),
+            }
+        }
+        if self.is_due() {
+            // The peer may have spoken while handlers were at work, and must not be taken for silent.
+            self.come(cx, true, false);
+            self.tick(cx);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, has_read: bool) -> Next {
+        // What has come is dealt with first: so what waits for handlers is bounded by what one read brings.
+        let looked = !self.has_post() && !has_read;
+        let Came { mut now, mut moved, others_first } = self.come(cx, looked, has_read);
+        moved |= self.serve(cx, &mut now);
+        let (wakes_in_time, is_closed) = {
+            let mut state = self.peer.shared().lock();
+            moved |= self.link.write(&mut state.connection, now, cx);
+            if self.time_is_up || others_first {
+                return Next::Others;
+            }
+            let deadline = state.next_deadline();
+            (self.wakes_by(cx, now, deadline), state.connection.is_closed())
+        };
+        let is_all = looked && self.link.is_read_blocked();
+        if is_all && !wakes_in_time {
+            moved |= self.tick(cx);
+        }
+        if is_closed && !moved {
+            return self.ended().map_or(Next::Turn, Next::End);
+        }
+        if !is_closed && self.rest(cx, now, is_all, moved) { Next::Rest } else { Next::Turn }
+    }
+
+    /// Reads as much as is good at a time, if it is to look for more, and gives what has happened on the connection to whom it
+    /// concerns.
+    fn come(&mut self, cx: &mut Context<'_>, looks: bool, has_read: bool) -> Came {
+        let Self { peer, link, desk, appetite, .. } = self;
+        let (shared, desk) = (peer.shared(), desk.get_or_insert_with(Desk::take));
+        let mut now = shared.clock.now();
+        let (body, most, mut is_sated) = {
+            let state = &mut *shared.lock();
+            state.borrow();
+            let body = if looks { link.read_body(&mut state.connection, now, cx) } else { None };
+            state.sort_events(now, &mut desk.inbox, &mut desk.wakers);
+            let counters = state.connection.counters();
+            let is_sated = appetite.is_sated(counters) && (has_read || body.is_some());
+            (body, if looks { appetite.next(counters) } else { 0 }, is_sated)
+        };
+        let mut moved = has_read;
+        if looks {
+            moved |= link.read(shared, cx, body, most, |state, at| {
+                now = at;
+                state.sort_events(at, &mut desk.inbox, &mut desk.wakers);
+                is_sated = appetite.is_sated(state.connection.counters());
+            });
+        }
+        let others_first = desk.wakers.wake() && is_sated;
+        Came { now, moved, others_first }
+    }
+
+    /// Lets the time act, and arranges to be woken when it next matters. Says whether anything was due.
+    fn tick(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut acted = false;
+        loop {
+            let now = self.now();
+            let mut wakers = Wakers::default();
+            let deadline = {
+                let mut state = self.peer.shared().lock();
+                if state.next_deadline().is_some_and(|at| at <= now) {
+                    state.handle_timeout(now, &mut wakers);
+                    acted = true;
+                }
+                state.next_deadline()
+            };
+            wakers.wake();
+            // Heartbeats move the deadline away with every byte: a timer that is too early goes off once and is set then,
+            // rather than each time.
+            let armed = self.armed.take().map(|(at, _)| at);
+            let Some(at) = armed.into_iter().chain(deadline).min() else { return acted };
+            if self.sleep.poll_until(cx, at).is_pending() {
+                self.armed = Some((at, cx.waker().clone()));
+                return acted;
+            }
+            // A timer that is early is asked again, with the clock's time in between.
+            if deadline == Some(at) && self.now() < at {
+                cx.waker().wake_by_ref();
+                return acted;
+            }
+        }
+    }
+
+    /// Whether the time has come for something.
+    fn is_due(&self) -> bool {
+        let now = self.now();
+        self.peer.shared().lock().next_deadline().is_some_and(|at| at <= now)
+    }
+
+    /// The end, if it has come and everybody has heard of it.
+    fn ended(&mut self) -> Option<CloseReason> {
+        let reason = {
+            let state = self.peer.shared().lock();
+            if !state.connection.is_closed() || state.connection.has_events() {
+                return None;
+            }
+            state.connection.close_reason().cloned()?
+        };
+        self.say_goodbye(&reason);
+        Some(reason)
+    }
+}
