@@ -56,7 +56,13 @@ impl Io for Stream {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, chunks)
+        let stream = Pin::new(&mut self.0);
+        // One chunk, as nearly all are, goes a shorter way through the system.
+        if let [chunk] = chunks {
+            stream.poll_write(cx, chunk)
+        } else {
+            stream.poll_write_vectored(cx, chunks)
+        }
     }
 
     fn limit_stalls(&mut self, longest: Duration) {

@@ -128,6 +128,15 @@ impl Calls {
         self.take_slot(deadline, State::Committed { end, reply: None })
     }
 
+    /// Sets the deadline of a call that was begun without one, if its caller still waits.
+    #[cfg(feature = "peer")]
+    pub(super) fn set_deadline(&mut self, id: Sequence, at: Instant) {
+        let waits = matches!(self.slot(id), Some(Slot { state: State::Committed { .. }, .. }));
+        if let Some(table) = self.table.as_mut().filter(|_| waits) {
+            table.deadlines.insert(id.slot(), at);
+        }
+    }
+
     /// The REQUEST waits at this place in the outbox.
     pub(super) fn set_place(&mut self, id: Sequence, at: Place) {
         if let Some(Slot { state: State::Waiting { place, .. }, .. }) = self.slot_mut(id) {

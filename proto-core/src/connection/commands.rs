@@ -3,6 +3,8 @@
 //!
 //! A command that cannot be carried out changes nothing and gives back what it was given.
 
+use core::time::Duration;
+
 use bytes::Bytes;
 
 use super::calls::EndedEarly;
@@ -34,15 +36,53 @@ impl Connection {
         let deadline = timeout.map(|timeout| self.now + timeout);
         let length = message.length(deadline.is_some());
         if deadline.is_none_or(|at| at > self.now) && self.commits_at_once(length) {
-            let id = self.calls.begin_committed(deadline, self.outbox.end() + (HEADER_LEN + length) as u64);
-            let header = message_header(Kind::Request, message.lane, id, message.code());
-            self.send_at_once(header, deadline, &message.extensions, message.body);
-            return Ok(CallId(id));
+            return Ok(self.commit_call(message, length, timeout, deadline));
         }
         let id = self.calls.begin(deadline);
         let lane = message.lane;
         self.send(lane, Waiting::Request { id, has_deadline: deadline.is_some(), message });
         Ok(CallId(id))
+    }
+
+    /// Calls the peer, if that need not wait, without knowing the time: [`set_deadline`](Self::set_deadline) follows when it is
+    /// known, unless there is none. Gives the message back if the call has to be made in the ordinary way.
+    #[cfg(feature = "peer")]
+    pub(crate) fn call_at_once(
+        &mut self,
+        message: Message,
+        timeout: Option<Duration>,
+    ) -> Result<CallId, Message> {
+        let length = message.length(timeout.is_some());
+        let is_over = timeout == Some(Duration::ZERO);
+        if is_over
+            || !self.commits_at_once(length)
+            || self.admit(Kind::Request, &message, timeout.is_some()).is_err()
+        {
+            return Err(message);
+        }
+        Ok(self.commit_call(message, length, timeout, None))
+    }
+
+    /// Sets the deadline of a call that was made [at once](Self::call_at_once). One that has ended meanwhile has none.
+    #[cfg(feature = "peer")]
+    pub(crate) fn set_deadline(&mut self, now: Instant, call: CallId, deadline: Instant) {
+        self.observe(now);
+        self.calls.set_deadline(call.0, deadline);
+        self.note_message();
+    }
+
+    /// A call that was admitted takes its place in the byte stream at once.
+    fn commit_call(
+        &mut self,
+        message: Message,
+        length: usize,
+        timeout: Option<Duration>,
+        deadline: Option<Instant>,
+    ) -> CallId {
+        let id = self.calls.begin_committed(deadline, self.outbox.end() + (HEADER_LEN + length) as u64);
+        let header = message_header(Kind::Request, message.lane, id, message.code());
+        self.send_at_once(header, timeout.map(whole_millis), &message.extensions, message.body);
+        CallId(id)
     }
 
     /// Sends a message that wants no answer.
@@ -307,6 +347,15 @@ impl Connection {
             self.calls.keep_reply(partial);
         }
     }
+}
+
+/// A caller never waits for less than it says.
+fn whole_millis(timeout: Duration) -> u32 {
+    let millis = timeout
+        .as_secs()
+        .saturating_mul(1000)
+        .saturating_add(u64::from(timeout.subsec_nanos().div_ceil(1_000_000)));
+    u32::try_from(millis).unwrap_or(u32::MAX)
 }
 
 /// The header of a message in one frame, but for its length and what else follows from what it brings.

@@ -76,15 +76,15 @@ impl Connection {
         self.pump();
     }
 
-    /// Commits a message that need not wait.
+    /// Commits a message that need not wait; of a request, with the milliseconds that its caller will.
     pub(super) fn send_at_once(
         &mut self,
         header: Header,
-        deadline: Option<Instant>,
+        remaining: Option<u32>,
         extensions: &Extensions,
         body: Bytes,
     ) {
-        self.commit_message(header, None, deadline, extensions, body, None);
+        self.commit_message(header, None, remaining, extensions, body, None);
         if header.kind == Kind::Reply {
             self.finish_reply(header.sequence);
         }
@@ -231,7 +231,7 @@ impl Connection {
         if rest.is_some() && !is_rest {
             self.limits.next_cut = next_generation(self.limits.next_cut);
         }
-        let deadline = deadline.filter(|_| !is_rest);
+        let remaining = deadline.filter(|_| !is_rest).map(|at| self.remaining_millis(at));
         let (extensions, body) = match waiting {
             Waiting::Request { message, .. } | Waiting::Push { message } => {
                 (message.extensions, message.body)
@@ -242,7 +242,7 @@ impl Connection {
         let total = (rest.is_some() && !is_rest).then_some(total as u32);
         let more = if rest.is_some() { Flags::MORE } else { Flags::empty() };
         let header = Header { length: 0, kind, flags: more.with_lane(lane), sequence: id, code };
-        self.commit_message(header, total, deadline, &extensions, body, cut);
+        self.commit_message(header, total, remaining, &extensions, body, cut);
         if kind == Kind::Reply && rest.is_none() {
             self.finish_reply(id);
         }
@@ -254,12 +254,11 @@ impl Connection {
         &mut self,
         header: Header,
         total: Option<u32>,
-        deadline: Option<Instant>,
+        remaining: Option<u32>,
         extensions: &Extensions,
         body: Bytes,
         cut: Option<Cut>,
     ) {
-        let remaining = deadline.map(|at| self.remaining_millis(at));
         let total = total.map(u32::to_be_bytes);
         let block = extensions.block_len(remaining.is_some());
         let mut flags = header.flags;

@@ -4,11 +4,11 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::sync::atomic::Ordering;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use super::callers::{CallerKey, Queued};
+use super::callers::CallerKey;
+use super::entry::Entry;
 use super::error::CallError;
 use super::handle::Peer;
 use super::messages::Reply;
@@ -102,39 +102,9 @@ impl Call {
     }
 
     fn start(&mut self, message: Message, cx: &Context<'_>) -> Poll<CallResult> {
-        let (waker, timeout, in_line, idempotent) = (cx.waker(), self.timeout, self.in_line, self.idempotent);
-        let ticket = self.peer.tickets.fetch_add(1, Ordering::Relaxed);
-        let entered = self.peer.with(|state, now, _| {
-            let deadline = timeout.resolve(state.connection.config().call_timeout).map(|after| now + after);
-            let refused = if state.is_down() {
-                let allowed = if in_line { state.may_wait(&message) } else { Err(Refusal::NotOpen) };
-                if let Err(refusal) = allowed {
-                    return Err(state.refuse(Refused { refusal, message }));
-                }
-                Refused { refusal: Refusal::Full, message }
-            } else if state.connection.is_draining() {
-                Refused { refusal: Refusal::Draining, message }
-            } else if state.callers.is_line() {
-                Refused { refusal: Refusal::Full, message }
-            } else {
-                let again =
-                    state.session.as_ref().map(|_| Queued { message: message.clone(), deadline, idempotent });
-                match state.connection.call(now, message, timeout) {
-                    Ok(call) => {
-                        return Ok(state.callers.add_accepted(ticket, call, again, waker.clone()));
-                    }
-                    Err(refused) => refused,
-                }
-            };
-            match refused.refusal {
-                Refusal::Full | Refusal::NoSlot if in_line => {
-                    let queued = Queued { message: refused.message, deadline, idempotent };
-                    Ok(state.callers.add_in_line(ticket, queued, waker.clone()))
-                }
-                _ => Err(state.refuse(refused)),
-            }
-        });
-        match entered {
+        let Self { timeout, in_line, idempotent, .. } = *self;
+        let entry = Entry { message, timeout, in_line, idempotent };
+        match self.peer.enter(entry, cx.waker()) {
             Ok(key) => {
                 self.stage = Stage::Under(key);
                 Poll::Pending

@@ -5,9 +5,11 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
+use alloc::vec::Vec;
 use core::mem;
 use core::ops::{Deref, DerefMut};
 use core::task::Waker;
+use core::time::Duration;
 
 use slab::Slab;
 
@@ -40,6 +42,7 @@ impl MaybeCallers {
             // Those that have left it may still stand there, and must not be taken for others.
             callers.line.clear();
             callers.seats.clear();
+            callers.undated.clear();
         }
         lent
     }
@@ -56,6 +59,7 @@ impl MaybeCallers {
             size_of::<Callers>()
                 + callers.table.capacity() * size_of::<Caller>()
                 + line
+                + callers.undated.capacity() * size_of::<(CallerKey, Duration)>()
                 + callers.seats.held_bytes()
         })
     }
@@ -92,6 +96,8 @@ pub(super) struct Callers {
     /// Bytes of messages that are kept to call again with.
     kept_bytes: usize,
     line_deadlines: BTreeSet<(Instant, CallerKey)>,
+    /// Whose deadlines are still to be set, and how long they wait from then on.
+    undated: Vec<(CallerKey, Duration)>,
     /// Who waits for the outcome of each call.
     seats: Seats,
 }
@@ -149,6 +155,7 @@ impl Callers {
             reply_bytes: 0,
             kept_bytes: 0,
             line_deadlines: BTreeSet::new(),
+            undated: Vec::new(),
             seats: Seats::new(),
         }
     }
@@ -195,6 +202,32 @@ impl Callers {
         let key = self.add(ticket, Stage::Accepted(call, again), waker);
         self.seats.take(call, key);
         key
+    }
+
+    /// The deadline of a caller whose call was accepted comes this long after the driver's next turn.
+    pub(super) fn date_later(&mut self, key: CallerKey, after: Duration) {
+        self.undated.push((key, after));
+    }
+
+    pub(super) const fn has_undated(&self) -> bool {
+        !self.undated.is_empty()
+    }
+
+    /// Sets the deadlines of those that have none yet.
+    pub(super) fn date(&mut self, now: Instant, mut set: impl FnMut(CallId, Instant)) {
+        let Self { table, undated, .. } = self;
+        for (key, after) in undated.drain(..) {
+            let Some(caller) = table.get_mut(key.index).filter(|caller| caller.ticket == key.ticket) else {
+                continue;
+            };
+            if let Stage::Accepted(call, again) = &mut caller.stage {
+                if let Some(again) = again {
+                    again.deadline = Some(now + after);
+                }
+                set(*call, now + after);
+            }
+        }
+        undated.shrink_to(KEPT);
     }
 
     /// A caller that goes to the end of the line.

@@ -5,7 +5,6 @@ use core::any::Any;
 use core::fmt;
 use core::future::Future;
 use core::net::SocketAddr;
-use core::sync::atomic::AtomicU64;
 use core::task::Poll;
 use core::time::Duration;
 use std::sync::Mutex;
@@ -32,7 +31,7 @@ pub struct Peer(Arc<Shared>);
 impl Peer {
     pub(super) fn new(id: u64, remote: Option<SocketAddr>, clock: Clock, connection: Connection) -> Self {
         let state = Mutex::new(State::new(connection, remote));
-        Self(Arc::new(Shared { id, clock, state, tickets: AtomicU64::new(0) }))
+        Self(Arc::new(Shared { id, clock, state }))
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

@@ -16,6 +16,7 @@ mod callers;
 mod clock;
 mod desk;
 mod driver;
+mod entry;
 mod error;
 mod handle;
 mod handler;

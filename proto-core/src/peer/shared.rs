@@ -9,7 +9,6 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 use core::net::SocketAddr;
-use core::sync::atomic::AtomicU64;
 use core::task::{Context, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,8 +34,6 @@ pub(super) struct Shared {
     pub(super) id: u64,
     pub(super) clock: Clock,
     pub(super) state: Mutex<State>,
-    /// Numbers callers, so that one that has left cannot be taken for the next in its place.
-    pub(super) tickets: AtomicU64,
 }
 
 impl Shared {
@@ -74,6 +71,8 @@ pub(super) struct State {
     /// Tasks that wait for room, or for the connection to open or end.
     pub(super) watchers: Watchers,
     pub(super) attributes: Attributes,
+    /// Numbers callers, so that one that has left cannot be taken for the next in its place.
+    tickets: u64,
     /// Those who wait have been told that the connection is ending.
     pub(super) ending: bool,
     /// It has come to rest, and its memory is with others.
@@ -90,6 +89,7 @@ impl State {
             driver: None,
             watchers: Watchers::default(),
             attributes: Attributes::default(),
+            tickets: 0,
             ending: false,
             has_lent: false,
         }
@@ -98,6 +98,11 @@ impl State {
     /// Comes to rest: lends its memory, if there is nothing to be done.
     pub(super) fn lend(&mut self) {
         self.has_lent |= spare::lend(&mut self.connection, &mut self.callers);
+    }
+
+    pub(super) const fn next_ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
     }
 
     /// The driver comes to rest, until it is woken. Gives a waker to be dropped without the lock.
@@ -167,6 +172,7 @@ impl State {
 
     /// Takes the events that have come: outcomes go to their callers, the rest to `inbox`.
     pub(super) fn sort_events(&mut self, now: Instant, inbox: &mut VecDeque<Event>, wakers: &mut Wakers) {
+        self.date_calls(now);
         let mut room = false;
         while let Some(event) = self.connection.poll_event() {
             match event {
@@ -209,7 +215,7 @@ impl State {
 
     /// Tells the connection of callers that it cannot know of. A call that stands in line was accepted as far as its caller
     /// knows, so a drain must not lose it.
-    fn tell_connection(&mut self, now: Instant) {
+    pub(super) fn tell_connection(&mut self, now: Instant) {
         self.count_replies();
         let elsewhere = self.session.as_ref().is_some_and(|session| session.has_hope());
         self.connection.hold_calls(now, self.callers.is_line() && !elsewhere);

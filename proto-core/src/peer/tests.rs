@@ -194,6 +194,8 @@ struct Alarm {
 #[derive(Default)]
 struct AlarmState {
     at: Option<Instant>,
+    /// Whom it wakes.
+    waker: Option<Waker>,
     /// How often it was set to another time.
     settings: usize,
     /// Runs once, when the driver has looked at its deadlines: what another thread may do at that moment.
@@ -212,8 +214,9 @@ impl Alarm {
 }
 
 impl Sleep for Alarm {
-    fn poll_until(&mut self, _: &mut Context<'_>, at: Instant) -> Poll<()> {
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let meanwhile = self.state(|state| {
+            state.waker = Some(cx.waker().clone());
             state.settings += usize::from(state.at != Some(at));
             state.at = Some(at);
             state.meanwhile.take()

@@ -76,6 +76,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         !connection.has_events()
             && !self.has_post()
             && !state.callers.has_moved_up()
+            && !state.callers.has_undated()
             && !self.link.could_write(connection)
     }
 

@@ -4,12 +4,14 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::pin::Pin;
-use core::task::Poll;
+use core::task::{Poll, Waker};
+
 use core::time::Duration;
+use std::sync::Mutex;
 
 use proptest::prelude::*;
 
-use super::{Count, NoHandler, Rig, Time, poll};
+use super::{Count, NoHandler, Rig, Time, Writing, poll};
 use crate::config::HeartbeatConfig;
 use crate::error::CloseReason;
 use crate::peer::{Call, CallError, on_push};
@@ -114,6 +116,46 @@ fn a_call_that_gets_in_line_while_the_driver_goes_to_rest_is_not_forgotten() {
     let mut late = receive.try_recv().expect("the timer is set for the first in line");
     rig.sleep(SECOND);
     assert!(matches!(poll(late.as_mut()), Poll::Ready(Err(CallError::TimedOut(_)))));
+}
+
+/// Whoever calls while the driver is to have its turn leaves the time to it.
+#[test]
+fn a_call_that_was_made_without_asking_for_the_time_has_its_deadline() {
+    let mut rig = Rig::open(NoHandler, 8);
+    let peer = rig.peer();
+    rig.rest();
+    // What has to be written cannot be, so that it gives no further turn.
+    rig.transport.script(|script| script.writing = Writing::Owning(1));
+    // The first one wakes the driver. The second one finds it awake, the third one when it has looked at its deadlines.
+    let mut calls = [5, 2].map(|seconds| Box::pin(peer.call(1, "").timeout(seconds * SECOND)));
+    let third = Arc::new(Mutex::new(peer.call(1, "").timeout(SECOND)));
+    assert!(calls.iter_mut().all(|call| poll(call.as_mut()).is_pending()));
+    let late = third.clone();
+    rig.alarm.state(|alarm| {
+        alarm.meanwhile =
+            Some(Box::new(move || assert!(poll(Pin::new(&mut *late.lock().unwrap())).is_pending())));
+    });
+    rig.rest();
+    rig.sleep(SECOND);
+    let is_over = |polled| matches!(polled, Poll::Ready(Err(CallError::TimedOut(_))));
+    assert!(is_over(poll(Pin::new(&mut *third.lock().unwrap()))));
+    assert!(poll(calls[1].as_mut()).is_pending());
+    rig.sleep(SECOND);
+    assert!(is_over(poll(calls[1].as_mut())));
+    assert!(poll(calls[0].as_mut()).is_pending());
+}
+
+/// The timer wakes the task that drives the connection now, which need not be the one that did when it was set.
+#[test]
+fn a_driver_that_moves_to_another_task_is_woken_there() {
+    let mut rig = open(Some(HeartbeatConfig::default()));
+    rig.rest();
+    rig.woken = Arc::new(Count::default());
+    assert!(rig.drive().is_pending());
+    let wakes = rig
+        .alarm
+        .state(|alarm| alarm.waker.as_ref().map(|waker| waker.will_wake(&Waker::from(rig.woken.clone()))));
+    assert_eq!(wakes, Some(true));
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! How a call gets to the connection: at once if it can, else in line.
+//!
+//! Most calls are made by tasks that the driver has just woken, so that its next turn follows. They need not ask for the time:
+//! the turn does that once for all of them, and their deadlines count from there, later rather than too early.
+
+use core::task::Waker;
+
+use super::callers::{CallerKey, Queued};
+use super::error::CallError;
+use super::shared::{Shared, State};
+use crate::error::{Refusal, Refused};
+use crate::event::{Message, Timeout};
+use crate::time::Instant;
+
+/// A call that begins.
+pub(super) struct Entry {
+    pub(super) message: Message,
+    pub(super) timeout: Timeout,
+    /// It waits in line if it has to.
+    pub(super) in_line: bool,
+    /// Running it twice does no harm.
+    pub(super) idempotent: bool,
+}
+
+impl Shared {
+    /// Begins a call: who is woken when it has ended stands among the callers.
+    pub(super) fn enter(&self, entry: Entry, waker: &Waker) -> Result<CallerKey, CallError> {
+        let (driver, entered) = {
+            let mut state = self.lock();
+            state.borrow();
+            // Nobody need wake a driver whose turn is to come.
+            let driver = state.driver.take();
+            let entered = match if driver.is_none() { state.enter_undated(entry, waker) } else { Err(entry) }
+            {
+                Ok(key) => Ok(key),
+                Err(entry) => {
+                    let now = self.clock.now();
+                    let entered = state.enter(now, entry, waker);
+                    state.tell_connection(now);
+                    entered
+                }
+            };
+            (driver, entered)
+        };
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        entered
+    }
+}
+
+impl State {
+    /// Begins a call that the connection takes at once, or gives it back. Its deadline is set by the driver's next turn.
+    fn enter_undated(&mut self, entry: Entry, waker: &Waker) -> Result<CallerKey, Entry> {
+        let Entry { message, timeout, in_line, idempotent } = entry;
+        let timeout_of = |state: &Self| timeout.resolve(state.connection.config().call_timeout);
+        if !self.connection.is_open() || self.callers.is_line() {
+            return Err(Entry { message, timeout, in_line, idempotent });
+        }
+        let after = timeout_of(self);
+        let again =
+            self.keeps_calls().then(|| Queued { message: message.clone(), deadline: None, idempotent });
+        match self.connection.call_at_once(message, after) {
+            Ok(call) => {
+                let ticket = self.next_ticket();
+                let key = self.callers.add_accepted(ticket, call, again, waker.clone());
+                if let Some(after) = after {
+                    self.callers.date_later(key, after);
+                }
+                Ok(key)
+            }
+            Err(message) => Err(Entry { message, timeout, in_line, idempotent }),
+        }
+    }
+
+    fn enter(&mut self, now: Instant, entry: Entry, waker: &Waker) -> Result<CallerKey, CallError> {
+        let Entry { message, timeout, in_line, idempotent } = entry;
+        let deadline = timeout.resolve(self.connection.config().call_timeout).map(|after| now + after);
+        let ticket = self.next_ticket();
+        let refused = if self.is_down() {
+            let allowed = if in_line { self.may_wait(&message) } else { Err(Refusal::NotOpen) };
+            if let Err(refusal) = allowed {
+                return Err(self.refuse(Refused { refusal, message }));
+            }
+            Refused { refusal: Refusal::Full, message }
+        } else if self.connection.is_draining() {
+            Refused { refusal: Refusal::Draining, message }
+        } else if self.callers.is_line() {
+            Refused { refusal: Refusal::Full, message }
+        } else {
+            let again = self.keeps_calls().then(|| Queued { message: message.clone(), deadline, idempotent });
+            match self.connection.call(now, message, timeout) {
+                Ok(call) => return Ok(self.callers.add_accepted(ticket, call, again, waker.clone())),
+                Err(refused) => refused,
+            }
+        };
+        match refused.refusal {
+            Refusal::Full | Refusal::NoSlot if in_line => {
+                let queued = Queued { message: refused.message, deadline, idempotent };
+                Ok(self.callers.add_in_line(ticket, queued, waker.clone()))
+            }
+            _ => Err(self.refuse(refused)),
+        }
+    }
+
+    /// Whether another connection may follow, on which calls are made again.
+    fn keeps_calls(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Sets the deadlines of the calls that were made since the driver's last turn.
+    pub(super) fn date_calls(&mut self, now: Instant) {
+        if self.callers.has_undated() {
+            let Self { callers, connection, .. } = self;
+            callers.date(now, |call, deadline| connection.set_deadline(now, call, deadline));
+        }
+    }
+}
