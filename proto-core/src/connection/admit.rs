@@ -69,31 +69,9 @@ impl Connection {
         if more { Ok(Admission::First) } else { self.admit_message(header) }
     }
 
-    /// Judges a message in one frame on an open connection. Unless it is certainly wanted, and no part of one that has
-    /// begun, it is not: `false`, and nothing is changed.
-    pub(super) fn admit_whole(&mut self, header: &Header) -> Result<bool, ProtocolError> {
-        let Header { kind, length, sequence, flags, .. } = *header;
-        if length > self.config.max_message {
-            return Ok(false);
-        }
-        let (charged, [requests, pushes]) = (charge(length as usize), self.windows());
-        match kind {
-            Kind::Request => {
-                let lane = flags.lane().unwrap_or_default();
-                if self.requests.begin(sequence, length, lane, self.config.call_slots).is_err() {
-                    return Ok(false);
-                }
-                self.request_window.charge(charged, requests)?;
-            }
-            Kind::Push if sequence.is_connection() => self.push_window.charge(charged, pushes)?,
-            Kind::Reply => return Ok(self.calls.awaits_whole(sequence) && self.may_keep_reply(length)),
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
     /// Whether one more reply may wait for the application. One always may, whatever its length.
-    fn may_keep_reply(&self, length: u32) -> bool {
+    #[inline]
+    pub(super) fn may_keep_reply(&self, length: u32) -> bool {
         let undelivered = self.events.reply_bytes();
         undelivered == 0 || undelivered + length as usize <= self.config.undelivered_limit
     }

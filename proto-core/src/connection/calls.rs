@@ -181,12 +181,6 @@ impl Calls {
         }
     }
 
-    /// Whether a caller waits for this reply, and no part of it has come.
-    #[inline]
-    pub(super) fn awaits_whole(&self, id: Sequence) -> bool {
-        matches!(self.slot(id), Some(Slot { state: State::Committed { reply: None, .. }, .. }))
-    }
-
     /// CANCEL, or the last of the REQUEST, is on its way: the final REPLY may come. Says whether it is still to come.
     pub(super) fn sent_all(&mut self, id: Sequence) -> bool {
         match self.slot_mut(id) {
@@ -219,6 +213,17 @@ impl Calls {
         let answered = self.find(id)?;
         self.release(id.slot());
         Some(answered)
+    }
+
+    /// The final REPLY is here as a whole: frees the slot, if a caller waits and no part of another REPLY has come; says whether it
+    /// does.
+    #[inline]
+    pub(super) fn answer_whole(&mut self, id: Sequence) -> bool {
+        let awaited = matches!(self.slot(id), Some(Slot { state: State::Committed { reply: None, .. }, .. }));
+        if awaited {
+            self.release(id.slot());
+        }
+        awaited
     }
 
     /// The caller's side ends before a REPLY came.

@@ -16,9 +16,7 @@ use super::{Connection, State};
 use crate::error::{CloseReason, Delivery, Refusal, Refused};
 use crate::event::{CallId, Message, PushToken, RequestId, Timeout};
 use crate::time::Instant;
-use crate::wire::{
-    CloseCode, CloseInfo, Extensions, Flags, HEADER_LEN, Header, Kind, Lane, Sequence, StatusCode, charge,
-};
+use crate::wire::{CloseCode, CloseInfo, Extensions, Kind, Sequence, StatusCode, charge};
 
 impl Connection {
     /// Calls the peer. [`Event::Ended`](crate::Event::Ended) tells how it went, exactly once.
@@ -30,13 +28,14 @@ impl Connection {
     pub fn call(&mut self, now: Instant, message: Message, timeout: Timeout) -> Result<CallId, Refused> {
         self.observe(now);
         let timeout = timeout.resolve(self.config.call_timeout);
-        if let Err(refusal) = self.admit(Kind::Request, &message, timeout.is_some()) {
-            return Err(Refused { refusal, message });
-        }
         let deadline = timeout.map(|timeout| self.now + timeout);
-        let length = message.length(deadline.is_some());
-        if deadline.is_none_or(|at| at > self.now) && self.commits_at_once(length) {
-            return Ok(self.commit_call(message, length, timeout, deadline));
+        if deadline.is_none_or(|at| at > self.now) {
+            if let Some(length) = self.takes_at_once(Kind::Request, &message, deadline.is_some()) {
+                return Ok(self.commit_call(message, length, timeout, deadline));
+            }
+        }
+        if let Err(refusal) = self.admit(Kind::Request, &message, deadline.is_some()) {
+            return Err(Refused { refusal, message });
         }
         let id = self.calls.begin(deadline);
         let lane = message.lane;
@@ -52,15 +51,12 @@ impl Connection {
         message: Message,
         timeout: Option<Duration>,
     ) -> Result<CallId, Message> {
-        let length = message.length(timeout.is_some());
-        let is_over = timeout == Some(Duration::ZERO);
-        if is_over
-            || !self.commits_at_once(length)
-            || self.admit(Kind::Request, &message, timeout.is_some()).is_err()
-        {
-            return Err(message);
+        if timeout != Some(Duration::ZERO) {
+            if let Some(length) = self.takes_at_once(Kind::Request, &message, timeout.is_some()) {
+                return Ok(self.commit_call(message, length, timeout, None));
+            }
         }
-        Ok(self.commit_call(message, length, timeout, None))
+        Err(message)
     }
 
     /// Sets the deadline of a call that was made [at once](Self::call_at_once). One that has ended meanwhile has none.
@@ -71,35 +67,20 @@ impl Connection {
         self.note_message();
     }
 
-    /// A call that was admitted takes its place in the byte stream at once.
-    fn commit_call(
-        &mut self,
-        message: Message,
-        length: usize,
-        timeout: Option<Duration>,
-        deadline: Option<Instant>,
-    ) -> CallId {
-        let id = self.calls.begin_committed(deadline, self.outbox.end() + (HEADER_LEN + length) as u64);
-        let header = message_header(Kind::Request, message.lane, id, message.code());
-        self.send_at_once(header, timeout.map(whole_millis), &message.extensions, message.body);
-        CallId(id)
-    }
-
     /// Sends a message that wants no answer.
     ///
     /// # Errors
     /// As for [`call`](Self::call).
     pub fn push(&mut self, now: Instant, message: Message) -> Result<(), Refused> {
         self.observe(now);
+        if self.takes_at_once(Kind::Push, &message, false).is_some() {
+            self.commit_push(message);
+            return Ok(());
+        }
         if let Err(refusal) = self.admit(Kind::Push, &message, false) {
             return Err(Refused { refusal, message });
         }
-        if self.commits_at_once(message.length(false)) {
-            let header = message_header(Kind::Push, message.lane, Sequence::CONNECTION, message.code());
-            self.send_at_once(header, None, &message.extensions, message.body);
-        } else {
-            self.send(message.lane, Waiting::Push { message });
-        }
+        self.send(message.lane, Waiting::Push { message });
         Ok(())
     }
 
@@ -141,8 +122,7 @@ impl Connection {
             None
         };
         if replaced.is_none() && self.commits_at_once(length) {
-            let header = message_header(Kind::Reply, lane, id, status.0);
-            self.send_at_once(header, None, &extensions, body);
+            self.commit_reply(id, lane, status, &extensions, body);
             return Ok(());
         }
         let (waiting, result) = match replaced {
@@ -347,18 +327,4 @@ impl Connection {
             self.calls.keep_reply(partial);
         }
     }
-}
-
-/// A caller never waits for less than it says.
-fn whole_millis(timeout: Duration) -> u32 {
-    let millis = timeout
-        .as_secs()
-        .saturating_mul(1000)
-        .saturating_add(u64::from(timeout.subsec_nanos().div_ceil(1_000_000)));
-    u32::try_from(millis).unwrap_or(u32::MAX)
-}
-
-/// The header of a message in one frame, but for its length and what else follows from what it brings.
-fn message_header(kind: Kind, lane: Lane, sequence: Sequence, code: u32) -> Header {
-    Header { length: 0, kind, flags: Flags::empty().with_lane(lane), sequence, code }
 }

@@ -50,14 +50,6 @@ impl Connection {
             && !self.is_grant_due()
     }
 
-    /// Whether a message of this length is committed at once: nothing waits, and there is room.
-    pub(super) fn commits_at_once(&self, length: usize) -> bool {
-        length <= self.limits.frame as usize
-            && !self.outbox.is_waiting()
-            && self.outbox.pending() < self.config.commit_limit
-            && !self.is_foreign()
-    }
-
     /// Commits a message if nothing waits and there is room; else it waits.
     pub(super) fn send(&mut self, lane: Lane, message: Waiting) {
         // One whose time is over is found out by the queue.
@@ -71,22 +63,6 @@ impl Connection {
             if let Some(id) = request {
                 self.calls.set_place(id, place);
             }
-        }
-        self.note_message();
-        self.pump();
-    }
-
-    /// Commits a message that need not wait; of a request, with the milliseconds that its caller will.
-    pub(super) fn send_at_once(
-        &mut self,
-        header: Header,
-        remaining: Option<u32>,
-        extensions: &Extensions,
-        body: Bytes,
-    ) {
-        self.commit_message(header, None, remaining, extensions, body, None);
-        if header.kind == Kind::Reply {
-            self.finish_reply(header.sequence);
         }
         self.note_message();
         self.pump();
@@ -134,7 +110,7 @@ impl Connection {
         true
     }
 
-    fn is_grant_due(&self) -> bool {
+    pub(super) fn is_grant_due(&self) -> bool {
         if self.is_foreign() {
             return false;
         }
@@ -250,7 +226,7 @@ impl Connection {
 
     /// Commits the frame of a message, whose length and flags follow from what it brings.
     #[inline]
-    fn commit_message(
+    pub(super) fn commit_message(
         &mut self,
         header: Header,
         total: Option<u32>,
@@ -278,7 +254,7 @@ impl Connection {
     }
 
     /// The last frame of a REPLY is committed: its slot is free, and its charge is returned.
-    fn finish_reply(&mut self, id: Sequence) {
+    pub(super) fn finish_reply(&mut self, id: Sequence) {
         let charged = self.requests.finish(id);
         self.request_window.give_back(charged);
     }

@@ -24,7 +24,7 @@ pub(super) struct Events {
 #[derive(Debug)]
 pub(super) struct Queued {
     event: Event,
-    held: usize,
+    held: u32,
     /// The length of a reply; 0 of all else.
     reply: u32,
 }
@@ -37,17 +37,23 @@ impl Events {
     /// Appends an event that holds this many bytes.
     #[inline]
     pub(super) fn push(&mut self, event: Event, held: usize) {
-        self.held += held;
-        self.queue.push_back(Queued { event, held, reply: 0 });
+        self.append(event, held, 0);
     }
 
     /// Appends the end of a call by a reply of this length. Its length is what counts against the limit: what it holds
     /// depends on how its bytes were cut.
     #[inline]
     pub(super) fn push_reply(&mut self, event: Event, held: usize, length: u32) {
-        self.held += held;
         self.replies += length as usize;
-        self.queue.push_back(Queued { event, held, reply: length });
+        self.append(event, held, length);
+    }
+
+    #[inline]
+    fn append(&mut self, event: Event, held: usize, reply: u32) {
+        // What one event holds came in one frame or one message, whose length has 32 bits.
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
+        self.held += held as usize;
+        self.queue.push_back(Queued { event, held, reply });
     }
 
     /// Appends `Writable`, unless it waits already.
@@ -57,20 +63,28 @@ impl Events {
         }
     }
 
+    /// The event that comes next.
+    #[inline]
+    pub(super) fn first(&self) -> Option<&Event> {
+        self.queue.front().map(|queued| &queued.event)
+    }
+
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Event> {
-        let Some(Queued { event, held, reply }) = self.queue.pop_front() else {
-            if self.queue.capacity() > KEPT {
-                self.queue = VecDeque::new();
-            }
-            return None;
-        };
-        self.held -= held;
+        let Queued { event, held, reply } = self.queue.pop_front()?;
+        self.held -= held as usize;
         self.replies -= reply as usize;
         if matches!(event, Event::Writable) {
             self.writable = false;
         }
         Some(event)
+    }
+
+    /// The application has seen all there were.
+    pub(super) fn end(&mut self) {
+        if self.queue.capacity() > KEPT {
+            self.queue = VecDeque::new();
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `receive`, `inbound`, `partial` | bytes to frames, fragments to messages |
 //! | `admit`, `frames` | what a header may bring, what a whole frame does |
+//! | `whole` | the short way of messages that come and go whole |
 //! | `calls`, `requests`, `credit` | the two tables and the accounts |
 //! | `lanes`, `waiting`, `commit`, `outbox` | what waits, how it gets its order, bytes in their order |
 //! | `outputs` | what a connection says when asked |
@@ -49,6 +50,7 @@ mod requests;
 mod timers;
 mod transport;
 mod waiting;
+mod whole;
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -314,8 +316,15 @@ impl Connection {
 
     /// How many bytes of the peer's requests, and of its pushes, this side takes.
     fn windows(&self) -> [Window; 2] {
-        let largest = charge(self.config.max_message as usize);
-        [self.config.request_window, self.config.push_window].map(|size| Window { size, largest })
+        [self.request_window(), self.push_window()]
+    }
+
+    fn request_window(&self) -> Window {
+        Window { size: self.config.request_window, largest: charge(self.config.max_message as usize) }
+    }
+
+    fn push_window(&self) -> Window {
+        Window { size: self.config.push_window, largest: charge(self.config.max_message as usize) }
     }
 
     /// Time moves on, never back.

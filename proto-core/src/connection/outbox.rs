@@ -17,7 +17,7 @@ use super::waiting::Cut;
 use crate::wire::{HEADER_LEN, Header, Lane};
 
 /// Bodies up to this size are copied behind their header; a longer one is lent as a chunk of its own.
-const COPY_LIMIT: usize = 4096;
+pub(super) const COPY_LIMIT: usize = 4096;
 /// For how many segments room is kept while there are none.
 const SEGMENTS_KEPT: usize = 8;
 /// Where a run of small frames ends and the next begins, so that the part already written is freed in time.
@@ -132,6 +132,16 @@ impl Outbox {
             prefix(run);
         };
         self.commit_bytes(front, write, body, cut);
+    }
+
+    /// Commits a frame with a short body in one piece.
+    #[inline]
+    pub(super) fn commit_short<const FRONT: usize>(&mut self, front: &[u8; FRONT], body: &[u8]) {
+        let length = FRONT + body.len();
+        self.committed += length as u64;
+        let run = self.run(length);
+        run.extend_from_slice(front);
+        run.extend_from_slice(body);
     }
 
     /// Commits what `write` appends, which has this length, and a body.

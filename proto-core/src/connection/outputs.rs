@@ -7,7 +7,7 @@ use super::partial::PartialPushes;
 use super::{Chunks, Connection, Counters, Deadline, PendingPong, RoundTrip, State, Timer};
 use crate::config::SharedConfig;
 use crate::error::CloseReason;
-use crate::event::Event;
+use crate::event::{Event, RequestId};
 use crate::time::Instant;
 use crate::wire::StatusCode;
 
@@ -34,22 +34,34 @@ impl Connection {
     #[must_use = "an event that is not looked at is lost"]
     pub fn poll_event(&mut self) -> Option<Event> {
         loop {
-            let Some(event) = self.events.pop() else {
-                if self.is_closed() {
-                    self.shrink();
+            match self.events.first() {
+                None => {
+                    self.events.end();
+                    if self.is_closed() {
+                        self.shrink();
+                    }
+                    return None;
                 }
-                return None;
-            };
-            match event {
-                Event::Request { id, deadline: Some(at), .. } if at <= self.now => {
-                    self.expire(self.now, id);
+                Some(&Event::Request { ref id, deadline, .. }) => {
+                    let id = id.sequence();
+                    if deadline.is_some_and(|at| at <= self.now) {
+                        self.events.pop();
+                        self.expire(self.now, RequestId(id));
+                        continue;
+                    }
+                    if !self.requests.run(id) {
+                        self.events.pop();
+                        self.answer_unrun(RequestId(id), StatusCode::CANCELLED);
+                        continue;
+                    }
                 }
-                Event::Request { id, .. } if !self.requests.run(id.sequence()) => {
-                    self.answer_unrun(id, StatusCode::CANCELLED);
+                Some(&Event::Cancelled(id)) if !self.requests.is_running(id) => {
+                    self.events.pop();
+                    continue;
                 }
-                Event::Cancelled(id) if !self.requests.is_running(id) => {}
-                event => return Some(event),
+                Some(_) => {}
             }
+            return self.events.pop();
         }
     }
 

@@ -14,7 +14,7 @@ use crate::error::{CloseReason, ProtocolError};
 use crate::event::{CallId, Event, Outcome};
 use crate::framing::Framing;
 use crate::time::Instant;
-use crate::wire::{Flags, HANDSHAKE_FRAME_LIMIT, HEADER_LEN, Header, HeaderView, Kind, Parsed, charge};
+use crate::wire::{HANDSHAKE_FRAME_LIMIT, HEADER_LEN, Header, HeaderView, Kind, Parsed, charge};
 
 /// From how many missing bytes on a payload is read into its own memory: below it, a read into a buffer that takes the
 /// frames behind it too costs less.
@@ -59,7 +59,8 @@ impl Connection {
             return self.hold_input(input);
         }
         while !input.is_empty() && self.is_listening() {
-            let taken = match self.receive_whole(input)? {
+            let whole = if self.may_be_whole() { self.receive_whole(input)? } else { None };
+            let taken = match whole {
                 Some(taken) => taken,
                 None => self.receive_some(input)?,
             };
@@ -68,23 +69,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes a message that lies whole in the input and needs no other judgement than what it is charged, as nearly all do.
-    /// Anything else changes nothing, and is [judged](Self::receive_some) rule by rule.
-    fn receive_whole(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+    /// Whether what comes next may be a message that need not be [judged](Self::receive_some) rule by rule.
+    fn may_be_whole(&self) -> bool {
         let between_frames = matches!(self.inbound, Inbound::Header { filled: 0, .. });
-        if !between_frames || !matches!(self.state, State::Open) || self.is_foreign() {
-            return Ok(None);
-        }
-        let Some(view) = HeaderView::new_checked(input) else { return Ok(None) };
-        let Ok(Parsed::Frame(header)) = Header::parse(view, self.config.max_frame) else { return Ok(None) };
-        let end = HEADER_LEN + header.length as usize;
-        let Some(payload) = input.get(HEADER_LEN..end) else { return Ok(None) };
-        if header.flags.contains(Flags::MORE) || !self.admit_whole(&header)? {
-            return Ok(None);
-        }
-        self.counters.frames_received += 1;
-        self.receive_message(&header, self.now, Payload::Lent(payload))?;
-        Ok(Some(end))
+        between_frames && matches!(self.state, State::Open) && !self.is_foreign()
     }
 
     pub(super) const fn is_listening(&self) -> bool {

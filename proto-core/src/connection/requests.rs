@@ -79,6 +79,30 @@ impl Requests {
         lane: Lane,
         limit: u32,
     ) -> Result<(), ProtocolError> {
+        self.take(id, length, lane, limit, Stage::Arriving)
+    }
+
+    /// Takes the slot of a REQUEST that is here as a whole, and waits for the application.
+    #[inline]
+    pub(super) fn begin_whole(
+        &mut self,
+        id: Sequence,
+        length: u32,
+        lane: Lane,
+        limit: u32,
+    ) -> Result<(), ProtocolError> {
+        self.take(id, length, lane, limit, Stage::Queued)
+    }
+
+    #[inline]
+    fn take(
+        &mut self,
+        id: Sequence,
+        length: u32,
+        lane: Lane,
+        limit: u32,
+        stage: Stage,
+    ) -> Result<(), ProtocolError> {
         if u32::from(id.slot()) >= limit {
             return Err(ProtocolError::SlotBeyondLimit(id.slot()));
         }
@@ -92,7 +116,7 @@ impl Requests {
             return Err(ProtocolError::SlotInUse(id.slot()));
         }
         let generation = id.generation();
-        *slot = Slot { generation, length, stage: Stage::Arriving, lane, ..Slot::default() };
+        *slot = Slot { generation, length, stage, lane, ..Slot::default() };
         table.open += 1;
         Ok(())
     }

@@ -16,6 +16,8 @@ const DEADLINE_LEN: usize = 8;
 /// The length of a block with nothing but DEADLINE.
 const DEADLINE_ONLY: u8 = DEADLINE_LEN as u8;
 const DEADLINE: u8 = tag::DEADLINE as u8;
+/// The length of a whole block with nothing but DEADLINE.
+pub(crate) const DEADLINE_BLOCK_LEN: usize = 2 + DEADLINE_LEN;
 /// Every block that keeps to the limits above fits its length field.
 const _: () = assert!(MAX_ROUTE + MAX_METADATA + 2 * MAX_TOKEN + DEADLINE_LEN + 64 <= u16::MAX as usize);
 
@@ -47,6 +49,12 @@ impl<'a> ExtensionBlock<'a> {
     /// [`ProtocolError::BadExtension`] if a rule of LW-9.1 is broken.
     pub fn parse(kind: Kind, payload: &'a [u8]) -> Result<Self, ProtocolError> {
         Self::try_parse(kind, payload).ok_or(ProtocolError::BadExtension)
+    }
+
+    /// A block that says nothing else.
+    pub(crate) const fn of_deadline(millis: u32) -> [u8; DEADLINE_BLOCK_LEN] {
+        let [a, b, c, d] = millis.to_be_bytes();
+        [0, DEADLINE_ONLY, 0, DEADLINE, 0, 4, a, b, c, d]
     }
 
     /// The milliseconds of a block that says nothing else, as those of most requests do, and where the body starts.
@@ -219,9 +227,7 @@ impl Extensions {
         let [high, low] = ((length - 2) as u16).to_be_bytes();
         match deadline_millis.map(u32::to_be_bytes) {
             // In one piece, since nearly every request begins so.
-            Some([a, b, c, d]) => {
-                out.extend_from_slice(&[high, low, 0, DEADLINE, 0, 4, a, b, c, d]);
-            }
+            Some([a, b, c, d]) => out.extend_from_slice(&[high, low, 0, DEADLINE, 0, 4, a, b, c, d]),
             None => out.extend_from_slice(&[high, low]),
         }
         out.extend_from_slice(self.encoded());

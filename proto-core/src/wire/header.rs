@@ -34,8 +34,8 @@ impl<'a> HeaderView<'a> {
 
     /// The sequence.
     pub const fn sequence(self) -> Sequence {
-        let b = self.0;
-        Sequence::from_u64(u64::from_be_bytes([0, 0, b[6], b[7], b[8], b[9], b[10], b[11]]))
+        let [_, _, _, _, _, _, a, b, c, d, e, f, _, _, _, _] = *self.0;
+        Sequence::call(u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([e, f]))
     }
 
     /// Route, status or close code, by kind.
@@ -73,6 +73,7 @@ impl Header {
     ///
     /// # Errors
     /// The first rule that was broken.
+    #[inline]
     pub fn parse(view: HeaderView<'_>, limit: u32) -> Result<Parsed, ProtocolError> {
         let length = view.length();
         if length > limit {

@@ -21,6 +21,7 @@ pub use close::CloseInfo;
 pub(crate) use close::millis_rounded_up;
 pub use codes::{CloseCode, StatusCode};
 pub use control::{CREDIT_LEN, Credit, PING_LEN, PONG_LEN, Pong};
+pub(crate) use extensions::DEADLINE_BLOCK_LEN;
 pub use extensions::{ExtensionBlock, ExtensionError, ExtensionFields, Extensions};
 pub use header::{Flags, HEADER_LEN, Header, HeaderView, Kind, Lane, Parsed};
 pub use hello::{Capabilities, Codec, Credentials, Heartbeat, Hello, MAX_CREDENTIALS, Versions};

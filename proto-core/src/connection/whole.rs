@@ -1,0 +1,217 @@
+//! The short way of messages that come and go whole on an open connection, as nearly all do.
+//!
+//! What is done here is what the modules that judge [sent](super::commands), [arriving](super::admit) and
+//! [whole](super::frames) messages would do, for those messages with which hardly a rule of theirs has to do. Any other message is
+//! left to them, with nothing changed; so nothing is refused here.
+
+use bytes::Bytes;
+
+use super::outbox::COPY_LIMIT;
+use super::{Connection, State, Timer};
+use crate::error::ProtocolError;
+use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
+use crate::time::Instant;
+use crate::wire::{
+    DEADLINE_BLOCK_LEN, ExtensionBlock, Extensions, Flags, HEADER_LEN, Header, HeaderView, Kind, Lane,
+    Parsed, Sequence, StatusCode, charge,
+};
+use core::time::Duration;
+
+/// Sending.
+impl Connection {
+    /// Whether a message is taken and committed at once, and how long it is then: nothing else waits, and there is room, credit
+    /// and, for a call, a slot. It has been charged.
+    #[inline]
+    pub(super) fn takes_at_once(&mut self, kind: Kind, message: &Message, deadline: bool) -> Option<usize> {
+        let length = message.length(deadline);
+        let call = kind == Kind::Request;
+        if !matches!(self.state, State::Open)
+            || !message.extensions.suit(kind)
+            || length > self.limits.message as usize
+            || !self.commits_at_once(length)
+            || call && !self.calls.has_free_slot()
+        {
+            return None;
+        }
+        let account = if call { &mut self.request_account } else { &mut self.push_account };
+        account.take(charge(length)).then_some(length)
+    }
+
+    /// Whether a message of this length is committed at once: nothing waits, and there is room.
+    #[inline]
+    pub(super) fn commits_at_once(&self, length: usize) -> bool {
+        length <= self.limits.frame as usize
+            && !self.outbox.is_waiting()
+            && self.outbox.pending() < self.config.commit_limit
+            && !self.is_foreign()
+    }
+
+    /// Commits a call of this length that was [taken](Self::takes_at_once).
+    #[inline]
+    pub(super) fn commit_call(
+        &mut self,
+        message: Message,
+        length: usize,
+        timeout: Option<Duration>,
+        deadline: Option<Instant>,
+    ) -> CallId {
+        let id = self.calls.begin_committed(deadline, self.outbox.end() + (HEADER_LEN + length) as u64);
+        let header = message_header(Kind::Request, message.lane, id, message.code());
+        self.commit_whole(header, timeout.map(whole_millis), &message.extensions, message.body);
+        CallId(id)
+    }
+
+    /// Commits a push that was [taken](Self::takes_at_once).
+    pub(super) fn commit_push(&mut self, message: Message) {
+        let header = message_header(Kind::Push, message.lane, Sequence::CONNECTION, message.code());
+        self.commit_whole(header, None, &message.extensions, message.body);
+    }
+
+    /// Commits a reply that need not wait.
+    pub(super) fn commit_reply(
+        &mut self,
+        id: Sequence,
+        lane: Lane,
+        status: StatusCode,
+        extensions: &Extensions,
+        body: Bytes,
+    ) {
+        let header = message_header(Kind::Reply, lane, id, status.0);
+        self.commit_whole(header, None, extensions, body);
+        self.finish_reply(id);
+        if self.is_grant_due() {
+            self.pump();
+        }
+    }
+
+    #[inline]
+    fn commit_whole(&mut self, header: Header, remaining: Option<u32>, extensions: &Extensions, body: Bytes) {
+        if extensions.is_empty() && body.len() <= COPY_LIMIT {
+            self.commit_short(header, remaining, &body);
+        } else {
+            self.commit_message(header, None, remaining, extensions, body, None);
+        }
+        self.note_message();
+        if self.layer.is_some() {
+            self.pump();
+        } else if !self.timers.is_set(Timer::WriteStall) {
+            self.timers.set(Timer::WriteStall, self.now, self.config.write_stall_timeout);
+        }
+    }
+
+    #[inline]
+    fn commit_short(&mut self, header: Header, remaining: Option<u32>, body: &[u8]) {
+        let length = body.len() as u32;
+        let Some(millis) = remaining else {
+            return self.outbox.commit_short(&Header { length, ..header }.to_bytes(), body);
+        };
+        let block = ExtensionBlock::of_deadline(millis);
+        let (length, flags) = (length + block.len() as u32, header.flags.with(Flags::EXT));
+        let mut front = [0; HEADER_LEN + DEADLINE_BLOCK_LEN];
+        front[..HEADER_LEN].copy_from_slice(&Header { length, flags, ..header }.to_bytes());
+        front[HEADER_LEN..].copy_from_slice(&block);
+        self.outbox.commit_short(&front, body);
+    }
+}
+
+/// Receiving.
+impl Connection {
+    /// Takes a message that lies whole at the start of the input, and says how many bytes it has. `None` if what comes is anything
+    /// else, or has to be judged.
+    #[inline]
+    pub(super) fn receive_whole(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+        let Some(view) = HeaderView::new_checked(input) else { return Ok(None) };
+        let Ok(Parsed::Frame(header)) = Header::parse(view, self.config.max_frame) else { return Ok(None) };
+        let end = HEADER_LEN + header.length as usize;
+        let Some(payload) = input.get(HEADER_LEN..end) else { return Ok(None) };
+        let flags = header.flags;
+        if flags.contains(Flags::MORE) || header.length > self.config.max_message {
+            return Ok(None);
+        }
+        let taken = match header.kind {
+            Kind::Request if flags.contains(Flags::EXT) => {
+                match ExtensionBlock::deadline_only(Kind::Request, payload) {
+                    Some((millis, at)) => {
+                        let deadline = self.now + Duration::from_millis(millis.into());
+                        self.take_request(&header, Some(deadline), &payload[at..])
+                    }
+                    None => Ok(false),
+                }
+            }
+            Kind::Request => self.take_request(&header, None, payload),
+            _ if flags.contains(Flags::EXT) => Ok(false),
+            Kind::Push if header.sequence.is_connection() => self.take_push(&header, payload),
+            Kind::Reply => Ok(self.take_reply(&header, payload)),
+            _ => Ok(false),
+        };
+        if !taken? {
+            return Ok(None);
+        }
+        self.note_message();
+        self.counters.frames_received += 1;
+        Ok(Some(end))
+    }
+
+    #[inline]
+    fn take_request(
+        &mut self,
+        header: &Header,
+        deadline: Option<Instant>,
+        body: &[u8],
+    ) -> Result<bool, ProtocolError> {
+        let Header { length, sequence, .. } = *header;
+        let lane = header.flags.lane().unwrap_or_default();
+        if self.requests.begin_whole(sequence, length, lane, self.config.call_slots).is_err() {
+            return Ok(false);
+        }
+        let window = self.request_window();
+        self.request_window.charge(charge(length as usize), window)?;
+        let message = plain_message(header.code, lane, body);
+        self.events.push(Event::Request { id: RequestId(sequence), deadline, message }, body.len());
+        Ok(true)
+    }
+
+    #[inline]
+    fn take_push(&mut self, header: &Header, body: &[u8]) -> Result<bool, ProtocolError> {
+        let charge = charge(header.length as usize);
+        let window = self.push_window();
+        self.push_window.charge(charge, window)?;
+        let message = plain_message(header.code, header.flags.lane().unwrap_or_default(), body);
+        self.events.push(Event::Push { token: PushToken(charge), message }, body.len());
+        Ok(true)
+    }
+
+    #[inline]
+    fn take_reply(&mut self, header: &Header, body: &[u8]) -> bool {
+        if !self.may_keep_reply(header.length) || !self.calls.answer_whole(header.sequence) {
+            return false;
+        }
+        self.note_free_slot();
+        let outcome = Outcome::Reply {
+            status: StatusCode(header.code),
+            extensions: Extensions::none(),
+            body: Bytes::copy_from_slice(body),
+        };
+        let call = CallId(header.sequence);
+        self.events.push_reply(Event::Ended { call, outcome }, body.len(), header.length);
+        true
+    }
+}
+
+/// A message that says no more than where it goes. Its body is copied, so that it pins nothing but itself.
+#[inline]
+fn plain_message(number: u32, lane: Lane, body: &[u8]) -> Message {
+    Message { number, lane, extensions: Extensions::none(), body: Bytes::copy_from_slice(body) }
+}
+
+/// The header of a message in one frame, but for its length and what else follows from what it brings.
+const fn message_header(kind: Kind, lane: Lane, sequence: Sequence, code: u32) -> Header {
+    let origin = if matches!(kind, Kind::Reply) { Flags::ORIGIN } else { Flags::empty() };
+    Header { length: 0, kind, flags: origin.with_lane(lane), sequence, code }
+}
+
+/// A caller never waits for less than it says.
+fn whole_millis(timeout: Duration) -> u32 {
+    let part = u64::from(timeout.subsec_nanos().div_ceil(1_000_000));
+    u32::try_from(timeout.as_secs().saturating_mul(1000).saturating_add(part)).unwrap_or(u32::MAX)
+}
