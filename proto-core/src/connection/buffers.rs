@@ -2,17 +2,15 @@
 //! ask for it.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::events::Queued;
-use super::{Connection, calls, requests};
+use super::{Connection, calls, events, requests};
 
 /// Memory that a connection at rest has no use for. All of it is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     run: Vec<u8>,
-    events: VecDeque<Queued>,
+    events: Option<Box<events::Queue>>,
     calls: Option<Box<calls::Table>>,
     requests: Option<Box<requests::Table>>,
 }
@@ -20,7 +18,7 @@ pub(crate) struct Buffers {
 impl Buffers {
     pub(crate) fn held_bytes(&self) -> usize {
         self.run.capacity()
-            + self.events.capacity() * size_of::<Queued>()
+            + self.events.as_ref().map_or(0, |queue| queue.held_bytes())
             + self.calls.as_ref().map_or(0, |table| table.held_bytes())
             + self.requests.as_ref().map_or(0, |table| table.held_bytes())
     }

@@ -15,7 +15,6 @@ use core::time::Duration;
 use super::close::{Closing, info_bytes};
 use super::{Connection, State, Timer};
 use crate::event::Event;
-use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::{CloseCode, CloseInfo, Flags, Kind};
 
@@ -171,10 +170,9 @@ impl Connection {
 
     /// When the connection was opened: its life has limits.
     pub(super) fn limit_life(&mut self) {
-        let seed = self.liveness.as_ref().map_or(0, |liveness| liveness.seed);
-        if let Some(age) = self.config.max_age {
+        if let (Some(age), Some(liveness)) = (self.config.max_age, &mut self.liveness) {
             // From 0.9 to 1.1 of it.
-            let permille = 900 + Rng::new(seed).below(201) as u32;
+            let permille = 900 + liveness.rng.below(201) as u32;
             self.timers.set(Timer::Age, self.now, (age / 1000).saturating_mul(permille));
         }
         if let Some(idle) = self.config.idle_timeout {

@@ -1,5 +1,6 @@
 //! Events that wait for the application, and how much memory they hold.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::mem;
 
@@ -10,11 +11,17 @@ const KEPT: usize = 128;
 
 #[derive(Debug)]
 pub(super) struct Events {
+    /// Kept for the next event while there is none, until somebody else wants it.
+    queue: Option<Box<Queue>>,
+    /// Lengths of replies that have been polled and are still kept for the application.
+    kept: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Queue {
     queue: VecDeque<Queued>,
     /// Bytes held by everything in the queue beside the queue itself.
     held: usize,
-    /// Lengths of replies that have been polled and are still kept for the application.
-    kept: usize,
     /// Lengths of the replies in the queue, and of those that are arriving in fragments.
     replies: usize,
     /// `Writable` is in the queue. Once is enough, for an application that sends and takes no events.
@@ -22,7 +29,7 @@ pub(super) struct Events {
 }
 
 #[derive(Debug)]
-pub(super) struct Queued {
+struct Queued {
     event: Event,
     held: u32,
     /// The length of a reply; 0 of all else.
@@ -31,34 +38,27 @@ pub(super) struct Queued {
 
 impl Events {
     pub(super) const fn new() -> Self {
-        Self { queue: VecDeque::new(), held: 0, replies: 0, kept: 0, writable: false }
+        Self { queue: None, kept: 0 }
     }
 
     /// Appends an event that holds this many bytes.
     #[inline]
     pub(super) fn push(&mut self, event: Event, held: usize) {
-        self.append(event, held, 0);
+        self.queue().append(event, held, 0);
     }
 
     /// Appends the end of a call by a reply of this length. Its length is what counts against the limit: what it holds
     /// depends on how its bytes were cut.
     #[inline]
     pub(super) fn push_reply(&mut self, event: Event, held: usize, length: u32) {
-        self.replies += length as usize;
-        self.append(event, held, length);
-    }
-
-    #[inline]
-    fn append(&mut self, event: Event, held: usize, reply: u32) {
-        // What one event holds came in one frame or one message, whose length has 32 bits.
-        let held = u32::try_from(held).unwrap_or(u32::MAX);
-        self.held += held as usize;
-        self.queue.push_back(Queued { event, held, reply });
+        let queue = self.queue();
+        queue.replies += length as usize;
+        queue.append(event, held, length);
     }
 
     /// Appends `Writable`, unless it waits already.
     pub(super) fn push_writable(&mut self) {
-        if !mem::replace(&mut self.writable, true) {
+        if !mem::replace(&mut self.queue().writable, true) {
             self.push(Event::Writable, 0);
         }
     }
@@ -66,29 +66,30 @@ impl Events {
     /// The event that comes next.
     #[inline]
     pub(super) fn first(&self) -> Option<&Event> {
-        self.queue.front().map(|queued| &queued.event)
+        self.queue.as_ref()?.queue.front().map(|queued| &queued.event)
     }
 
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Event> {
-        let Queued { event, held, reply } = self.queue.pop_front()?;
-        self.held -= held as usize;
-        self.replies -= reply as usize;
+        let queue = self.queue.as_mut()?;
+        let Queued { event, held, reply } = queue.queue.pop_front()?;
+        queue.held -= held as usize;
+        queue.replies -= reply as usize;
         if matches!(event, Event::Writable) {
-            self.writable = false;
+            queue.writable = false;
         }
         Some(event)
     }
 
     /// The application has seen all there were.
     pub(super) fn end(&mut self) {
-        if self.queue.capacity() > KEPT {
-            self.queue = VecDeque::new();
+        if let Some(queue) = self.queue.as_mut().filter(|queue| queue.queue.capacity() > KEPT) {
+            queue.queue = VecDeque::new();
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.as_ref().is_none_or(|queue| queue.queue.is_empty())
     }
 
     /// Gives back what is kept for further events, if the application has seen all there were.
@@ -97,31 +98,31 @@ impl Events {
     }
 
     /// Lends the queue to somebody else, if it is empty.
-    pub(super) fn lend(&mut self) -> VecDeque<Queued> {
-        if self.queue.is_empty() { mem::take(&mut self.queue) } else { VecDeque::new() }
+    pub(super) fn lend(&mut self) -> Option<Box<Queue>> {
+        self.queue.take_if(|queue| queue.queue.is_empty() && queue.replies == 0)
     }
 
     /// Takes a queue that somebody else has no use for, unless there is one.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, queue: &mut VecDeque<Queued>) {
-        if self.queue.capacity() == 0 {
-            mem::swap(&mut self.queue, queue);
+    pub(super) fn borrow(&mut self, queue: &mut Option<Box<Queue>>) {
+        if self.queue.is_none() {
+            self.queue = queue.take();
         }
     }
 
     /// Makes room for a reply that begins to arrive in fragments.
-    pub(super) const fn begin_reply(&mut self, length: u32) {
-        self.replies += length as usize;
+    pub(super) fn begin_reply(&mut self, length: u32) {
+        self.queue().replies += length as usize;
     }
 
     /// It has arrived, or nobody wants it any more.
-    pub(super) const fn end_reply(&mut self, length: u32) {
-        self.replies -= length as usize;
+    pub(super) fn end_reply(&mut self, length: u32) {
+        self.queue().replies -= length as usize;
     }
 
     /// Lengths of the replies that wait, here or with whoever polled them, or are on their way.
-    pub(super) const fn reply_bytes(&self) -> usize {
-        self.replies + self.kept
+    pub(super) fn reply_bytes(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.replies) + self.kept
     }
 
     pub(super) const fn keep(&mut self, kept: usize) {
@@ -129,6 +130,26 @@ impl Events {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.held + self.queue.capacity() * size_of::<Queued>()
+        self.queue.as_ref().map_or(0, |queue| queue.held + queue.held_bytes())
+    }
+
+    #[inline]
+    fn queue(&mut self) -> &mut Queue {
+        self.queue.get_or_insert_default()
+    }
+}
+
+impl Queue {
+    /// What it holds beside what its events do.
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.queue.capacity() * size_of::<Queued>()
+    }
+
+    #[inline]
+    fn append(&mut self, event: Event, held: usize, reply: u32) {
+        // What one event holds came in one frame or one message, whose length has 32 bits.
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
+        self.held += held as usize;
+        self.queue.push_back(Queued { event, held, reply });
     }
 }

@@ -19,7 +19,8 @@ pub(super) struct Liveness {
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) round_trip: Measured,
     budget: PingBudget,
-    pub(super) seed: u64,
+    /// Where chance comes from.
+    pub(super) rng: Rng,
     /// When the newest PING was sent, and when the newest that has been answered.
     probed: Option<Instant>,
     answered: Option<Instant>,
@@ -36,7 +37,7 @@ impl Liveness {
             heartbeat: None,
             round_trip: Measured::default(),
             budget,
-            seed,
+            rng: Rng::new(seed),
             probed: None,
             answered: None,
             progress: Progress::new(now),
@@ -55,6 +56,12 @@ impl Liveness {
         let Some(heartbeat) = &self.heartbeat else { return false };
         self.answered == self.probed
             && self.probed.is_none_or(|last| now >= last + heartbeat.send_every.duration() / 2)
+    }
+
+    /// What is due, given that all available input has been taken.
+    pub(super) fn tick(&mut self, now: Instant) -> Due {
+        let Self { heartbeat, rng, .. } = self;
+        heartbeat.as_mut().map_or(Due::Nothing, |heartbeat| heartbeat.tick(rng, now))
     }
 
     /// A PING came: whether it is one of those that the peer may send.
@@ -89,7 +96,6 @@ pub(super) struct Heartbeat {
     /// When something was last sent, and received.
     sent: Instant,
     heard: Instant,
-    rng: Rng,
 }
 
 /// An interval as peers announce it.
@@ -125,12 +131,11 @@ pub(super) enum Due {
 impl Heartbeat {
     /// The agreement of two sides, from `now` on. The first PING comes at a random time, so that a thousand
     /// connections that were opened together do not speak together.
-    pub(super) fn new(own: Announced, peer: Announced, grace: Duration, seed: u64, now: Instant) -> Self {
-        let mut rng = Rng::new(seed);
+    pub(super) fn new(own: Announced, peer: Announced, grace: Duration, rng: &mut Rng, now: Instant) -> Self {
         let send_every = Millis(peer.wish_millis.max(own.minimum_millis));
         let hear_every = Millis(own.wish_millis.max(peer.minimum_millis));
         let ping_after = send_every.part(rng.below(1024));
-        Self { send_every, hear_every, grace: nanos(grace), ping_after, sent: now, heard: now, rng }
+        Self { send_every, hear_every, grace: nanos(grace), ping_after, sent: now, heard: now }
     }
 
     /// Both sides begin. The dialer does so when WELCOME arrives, which the acceptor allows for.
@@ -158,7 +163,7 @@ impl Heartbeat {
     }
 
     /// What is due, given that all available input has been taken.
-    pub(super) fn tick(&mut self, now: Instant) -> Due {
+    pub(super) fn tick(&mut self, rng: &mut Rng, now: Instant) -> Due {
         let silence = self.silence_at();
         if now >= silence {
             // Somebody who looks so late was not running, and cannot say that the peer was silent: it may have
@@ -170,7 +175,7 @@ impl Heartbeat {
         }
         if now >= self.ping_at() {
             // The promise is kept early rather than late: the next PING comes after 0.9 to 1.0 of the interval.
-            self.ping_after = self.send_every.part(1024 - self.rng.below(103));
+            self.ping_after = self.send_every.part(1024 - rng.below(103));
             self.sent = now;
             return Due::Ping;
         }
@@ -206,28 +211,47 @@ pub struct RoundTrip {
     pub samples: u32,
 }
 
-/// [`RoundTrip`], in nanoseconds.
+/// [`RoundTrip`], in little memory: there is one for each connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measured {
-    latest: u64,
-    smoothed: u64,
-    variation: u64,
-    minimum: u64,
-    jitter: u64,
+    latest: Short,
+    smoothed: Short,
+    variation: Short,
+    minimum: Short,
+    jitter: Short,
     samples: u32,
+}
+
+/// A time in units of 16 ns, up to 68 s. Nobody waits that long for a PONG.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Short(u32);
+
+impl Short {
+    fn new(time: Duration) -> Self {
+        Self(u32::try_from(nanos(time) / 16).unwrap_or(u32::MAX))
+    }
+
+    const fn duration(self) -> Duration {
+        Duration::from_nanos(self.0 as u64 * 16)
+    }
+
+    /// This one with one part in so many of the new one.
+    const fn smooth(self, new: u32, parts: u64) -> Self {
+        Self(((self.0 as u64 * (parts - 1) + new as u64) / parts) as u32)
+    }
 }
 
 impl Measured {
     fn add(&mut self, sample: Duration) {
-        let sample = nanos(sample);
+        let sample = Short::new(sample);
         if self.samples == 0 {
             (self.latest, self.smoothed, self.minimum) = (sample, sample, sample);
-            (self.variation, self.samples) = (sample / 2, 1);
+            (self.variation, self.samples) = (Short(sample.0 / 2), 1);
             return;
         }
-        self.variation = smooth(self.variation, self.smoothed.abs_diff(sample), 4);
-        self.smoothed = smooth(self.smoothed, sample, 8);
-        self.jitter = smooth(self.jitter, self.latest.abs_diff(sample), 16);
+        self.variation = self.variation.smooth(self.smoothed.0.abs_diff(sample.0), 4);
+        self.smoothed = self.smoothed.smooth(sample.0, 8);
+        self.jitter = self.jitter.smooth(self.latest.0.abs_diff(sample.0), 16);
         self.minimum = self.minimum.min(sample);
         self.latest = sample;
         self.samples = self.samples.saturating_add(1);
@@ -236,19 +260,14 @@ impl Measured {
     pub(super) const fn round_trip(&self) -> RoundTrip {
         let Self { latest, smoothed, variation, minimum, jitter, samples } = *self;
         RoundTrip {
-            latest: Duration::from_nanos(latest),
-            smoothed: Duration::from_nanos(smoothed),
-            variation: Duration::from_nanos(variation),
-            minimum: Duration::from_nanos(minimum),
-            jitter: Duration::from_nanos(jitter),
+            latest: latest.duration(),
+            smoothed: smoothed.duration(),
+            variation: variation.duration(),
+            minimum: minimum.duration(),
+            jitter: jitter.duration(),
             samples,
         }
     }
-}
-
-/// The old value with one part in so many of the new one.
-const fn smooth(old: u64, new: u64, parts: u64) -> u64 {
-    (old as u128 * (parts - 1) as u128 + new as u128).div_euclid(parts as u128) as u64
 }
 
 /// How many PINGs a peer may send: a bucket that fills with time.
@@ -289,6 +308,7 @@ impl PingBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Rng;
     use proptest::prelude::*;
 
     const fn announced(wish_millis: u32, minimum_millis: u32) -> Announced {
@@ -304,8 +324,8 @@ mod tests {
     fn both_sides_agree_on_both_intervals() {
         let grace = Duration::from_secs(10);
         let (one, two) = (announced(15_000, 1_000), announced(2_000, 5_000));
-        let ours = Heartbeat::new(one, two, grace, 1, at(0));
-        let theirs = Heartbeat::new(two, one, grace, 2, at(0));
+        let ours = Heartbeat::new(one, two, grace, &mut Rng::new(1), at(0));
+        let theirs = Heartbeat::new(two, one, grace, &mut Rng::new(2), at(0));
         assert_eq!(ours.send_every, Millis(2_000));
         assert_eq!(ours.send_every, theirs.hear_every);
         assert_eq!(theirs.send_every, Millis(15_000));
@@ -315,7 +335,9 @@ mod tests {
     #[test]
     fn connections_that_open_together_do_not_speak_together() {
         let (own, grace) = (announced(10_000, 1_000), Duration::from_secs(10));
-        let first = |seed| Heartbeat::new(own, own, grace, seed, at(0)).deadline().as_nanos() / 1_000_000;
+        let first = |seed| {
+            Heartbeat::new(own, own, grace, &mut Rng::new(seed), at(0)).deadline().as_nanos() / 1_000_000
+        };
         let mut tenths = [0; 10];
         (0..1000).for_each(|seed| tenths[first(seed) as usize / 1_000] += 1);
         assert!(tenths.iter().all(|count| (50..200).contains(count)), "{tenths:?}");
@@ -323,12 +345,18 @@ mod tests {
 
     #[test]
     fn who_was_not_running_does_not_blame_the_peer() {
-        let mut heartbeat =
-            Heartbeat::new(announced(1000, 1000), announced(60_000, 1000), Duration::from_secs(2), 1, at(0));
-        assert_eq!(heartbeat.tick(at(2_999)), Due::Nothing);
-        assert_eq!(heartbeat.tick(at(4_000)), Due::Nothing, "a second late: this side had stopped");
-        assert_eq!(heartbeat.tick(at(6_999)), Due::Nothing);
-        assert_eq!(heartbeat.tick(at(7_000)), Due::Silence, "on time: it had not");
+        let mut rng = Rng::new(1);
+        let mut heartbeat = Heartbeat::new(
+            announced(1000, 1000),
+            announced(60_000, 1000),
+            Duration::from_secs(2),
+            &mut rng,
+            at(0),
+        );
+        assert_eq!(heartbeat.tick(&mut rng, at(2_999)), Due::Nothing);
+        assert_eq!(heartbeat.tick(&mut rng, at(4_000)), Due::Nothing, "a second late: this side had stopped");
+        assert_eq!(heartbeat.tick(&mut rng, at(6_999)), Due::Nothing);
+        assert_eq!(heartbeat.tick(&mut rng, at(7_000)), Due::Silence, "on time: it had not");
     }
 
     #[test]
@@ -339,7 +367,7 @@ mod tests {
         }
         let trips = measured.round_trip();
         assert_eq!(trips.minimum, Duration::from_millis(100));
-        assert_eq!(trips.smoothed, Duration::from_nanos(110_937_500));
+        assert!(Duration::from_nanos(110_937_500).abs_diff(trips.smoothed) <= Duration::from_nanos(48));
         // 50 ms; then 3/4 of it and 1/4 of 100 ms; then 3/4 of that and 1/4 of 12.5 ms.
         assert_eq!(trips.variation, Duration::from_nanos(50_000_000));
         assert_eq!(trips.samples, 3);
@@ -351,14 +379,15 @@ mod tests {
         fn the_promise_to_send_is_kept(
             wish in 1_000u32..100_000, minimum in 1_000u32..100_000, seed: u64,
         ) {
+            let mut rng = Rng::new(seed);
             let mut heartbeat =
-                Heartbeat::new(announced(1_000_000, minimum), announced(wish, 1_000), Duration::ZERO, seed, at(0));
+                Heartbeat::new(announced(1_000_000, minimum), announced(wish, 1_000), Duration::ZERO, &mut rng, at(0));
             let every = Duration::from_millis(wish.max(minimum).into());
             let (mut now, mut sent) = (at(0), at(0));
             for _ in 0..5 {
                 now = heartbeat.deadline();
                 prop_assert!(now.saturating_since(sent) <= every);
-                if heartbeat.tick(now) == Due::Ping {
+                if heartbeat.tick(&mut rng, now) == Due::Ping {
                     sent = now;
                 }
             }

@@ -24,7 +24,7 @@ impl Connection {
         if let (Some(liveness), Some(own), Some(peer), Some(timeout)) =
             (&mut self.liveness, own, peer.heartbeat, timeout)
         {
-            liveness.heartbeat = Some(Heartbeat::new(own, peer, timeout, liveness.seed, now));
+            liveness.heartbeat = Some(Heartbeat::new(own, peer, timeout, &mut liveness.rng, now));
         }
     }
 
@@ -69,7 +69,7 @@ impl Connection {
         }
         let now = self.now;
         loop {
-            match self.heartbeat().map_or(Due::Nothing, |heartbeat| heartbeat.tick(now)) {
+            match self.liveness.as_mut().map_or(Due::Nothing, |liveness| liveness.tick(now)) {
                 Due::Nothing => return,
                 // What waits to be written is a sign of life as good as a PING.
                 Due::Ping if self.unsent() > 0 => {}

@@ -168,7 +168,7 @@ pub struct Connection {
     layer: Option<Box<Layered>>,
     pong: Option<Box<PendingPong>>,
     /// Until the connection has ended.
-    liveness: Option<Box<Liveness>>,
+    liveness: Option<Liveness>,
     blocked: Blocked,
     counters: Counters,
 }
@@ -262,7 +262,7 @@ impl Connection {
             limits: Limits::default(),
             layer: config.layer.as_ref().map(|layers| Layered::new(layers.make(role, seed))),
             pong: None,
-            liveness: Some(Box::new(Liveness::new(seed, now))),
+            liveness: Some(Liveness::new(seed, now)),
             blocked: Blocked::default(),
             counters: Counters::default(),
         };

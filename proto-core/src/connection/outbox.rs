@@ -29,7 +29,7 @@ pub(super) struct Outbox {
     waiting: Option<Box<Lanes>>,
     /// Committed bytes: segments, and behind them the run that small frames are appended to. The first `written` of the
     /// first have been written already. The memory of the run is kept when it has been written.
-    segments: VecDeque<Segment>,
+    segments: Option<Box<VecDeque<Segment>>>,
     run: Vec<u8>,
     written: usize,
     /// The end of what is committed, of what may have left, and of what has left.
@@ -50,7 +50,7 @@ impl Outbox {
     pub(super) const fn new() -> Self {
         Self {
             waiting: None,
-            segments: VecDeque::new(),
+            segments: None,
             run: Vec::new(),
             written: 0,
             committed: 0,
@@ -162,16 +162,18 @@ impl Outbox {
         } else {
             write(self.run(front));
             self.end_run();
-            self.segments.push_back(Segment::Body(body, cut));
+            self.segments.get_or_insert_default().push_back(Segment::Body(body, cut));
         }
     }
 
     /// The committed bytes, in order.
     pub(super) fn chunks(&self) -> Chunks<'_> {
-        let mut rest = self.segments.iter();
-        let first = rest.next().map_or(&self.run[..], Segment::bytes);
-        let last = if self.segments.is_empty() { &[] } else { &self.run[..] };
-        Chunks { first: &first[self.written..], rest: Some(rest), last }
+        let mut rest = self.segments.as_ref().map(|segments| segments.iter());
+        let (first, last) = match rest.as_mut().and_then(Iterator::next) {
+            Some(first) => (first.bytes(), &self.run[..]),
+            None => (&self.run[..], &[][..]),
+        };
+        Chunks { first: &first[self.written..], rest, last }
     }
 
     /// The transport holds the next `n` bytes, and may have sent them.
@@ -185,16 +187,18 @@ impl Outbox {
         self.advanced += n as u64;
         self.handed = self.handed.max(self.advanced);
         self.written += n;
-        while let Some(first) = self.segments.front() {
-            let length = first.bytes().len();
-            if self.written < length {
-                return;
+        if let Some(segments) = &mut self.segments {
+            while let Some(first) = segments.front() {
+                let length = first.bytes().len();
+                if self.written < length {
+                    return;
+                }
+                self.written -= length;
+                segments.pop_front();
             }
-            self.written -= length;
-            self.segments.pop_front();
-        }
-        if self.segments.capacity() > SEGMENTS_KEPT {
-            self.segments = VecDeque::new();
+            if segments.capacity() > SEGMENTS_KEPT {
+                self.segments = None;
+            }
         }
         if self.written == self.run.len() {
             self.written = 0;
@@ -215,7 +219,7 @@ impl Outbox {
         if self.pending() > 0 {
             return Vec::new();
         }
-        self.segments = VecDeque::new();
+        self.segments = None;
         core::mem::take(&mut self.run)
     }
 
@@ -240,11 +244,11 @@ impl Outbox {
                 if previous == Some(*cut) || waiting.contains(&Some(*cut)) { 0 } else { cut.length }
             }
         };
-        let segments: usize = self.segments.iter().map(&mut held).sum();
-        self.waiting().map_or(0, Lanes::held_bytes)
-            + self.segments.capacity() * size_of::<Segment>()
-            + self.run.capacity()
-            + segments
+        let segments = self.segments.as_ref().map_or(0, |segments| {
+            let own = size_of::<VecDeque<Segment>>() + segments.capacity() * size_of::<Segment>();
+            own + segments.iter().map(&mut held).sum::<usize>()
+        });
+        self.waiting().map_or(0, Lanes::held_bytes) + self.run.capacity() + segments
     }
 
     /// The run that the next `length` bytes are appended to.
@@ -260,7 +264,8 @@ impl Outbox {
     /// What comes next does not belong to the run.
     fn end_run(&mut self) {
         if !self.run.is_empty() {
-            self.segments.push_back(Segment::Frames(core::mem::take(&mut self.run)));
+            let run = core::mem::take(&mut self.run);
+            self.segments.get_or_insert_default().push_back(Segment::Frames(run));
         }
     }
 }

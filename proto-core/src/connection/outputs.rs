@@ -2,7 +2,6 @@
 
 use super::close::{self, Closing};
 use super::drain::Draining;
-use super::heartbeat::Liveness;
 use super::partial::PartialPushes;
 use super::{Chunks, Connection, Counters, Deadline, PendingPong, RoundTrip, State, Timer};
 use crate::config::SharedConfig;
@@ -178,14 +177,12 @@ impl Connection {
             State::Closed(reason) => close::reason_bytes(reason),
         };
         let pong = if self.pong.is_some() { size_of::<PendingPong>() } else { 0 };
-        let liveness = if self.liveness.is_some() { size_of::<Liveness>() } else { 0 };
         let pushes =
             self.pushes.as_ref().map_or(0, |pushes| size_of::<PartialPushes>() + pushes.held_bytes());
         state
             + self.timers.held_bytes()
             + pong
             + pushes
-            + liveness
             + self.layer.as_ref().map_or(0, |layered| layered.held_bytes())
             + self.inbound.held_bytes()
             + self.outbox.held_bytes()

@@ -15,7 +15,7 @@ pub(super) struct Progress {
     arrived: Instant,
     /// Of the window that is being looked at: how long it is so far in nanoseconds, and what came in it.
     window: u64,
-    bytes: usize,
+    bytes: u32,
     /// The window before it was too slow.
     failed: bool,
 }
@@ -29,13 +29,13 @@ impl Progress {
     fn add(&mut self, now: Instant, bytes: usize, limits: &ProgressConfig) -> bool {
         let window = nanos(limits.window);
         self.window = self.window.saturating_add(now.nanos_since(self.arrived).min(window));
-        self.bytes = self.bytes.saturating_add(bytes);
+        self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         self.arrived = now;
         if self.window < window {
             return false;
         }
         let enough = u128::from(limits.rate) * u128::from(self.window) / 1_000_000_000;
-        let failed = (self.bytes as u128) < enough;
+        let failed = u128::from(self.bytes) < enough;
         let twice = failed && self.failed;
         *self = Self { failed, ..Self::new(now) };
         twice

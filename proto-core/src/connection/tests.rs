@@ -34,7 +34,6 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use self::raw::{Frame, id, parse, stream};
-use super::heartbeat::Liveness;
 use super::{Connection, Role};
 use crate::config::{Config, SharedConfig};
 use crate::error::CloseReason;
@@ -44,8 +43,6 @@ use crate::wire::{Capabilities, CloseCode, Kind, PREFACE, StatusCode};
 
 const BOTH: [Role; 2] = [Role::Acceptor, Role::Dialer];
 const SECOND: Duration = Duration::from_secs(1);
-/// What a connection holds beside itself when nothing is in flight: one box, for as long as it has not ended.
-const IDLE: usize = size_of::<Liveness>();
 
 /// The smallest configuration, so that every limit is near: one message of 1,024 bytes uses up a window.
 fn smallest() -> Config {

@@ -1,5 +1,6 @@
 //! Tasks that wait for something to change on the connection: for room, or for it to open or end.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -68,35 +69,35 @@ impl<F> fmt::Debug for Watch<F> {
     }
 }
 
-/// The wakers of all watches that wait.
+/// The wakers of all watches that wait. Most connections have none, and hold nothing for them.
 #[derive(Debug, Default)]
-pub(super) struct Watchers(Slab<Option<Waker>>);
+pub(super) struct Watchers(Option<Box<Slab<Option<Waker>>>>);
 
 impl Watchers {
     /// Takes out all wakers, to be woken without the lock. The places stay.
     pub(super) fn take_all(&mut self) -> Vec<Waker> {
-        self.0.iter_mut().filter_map(|(_, waker)| waker.take()).collect()
+        let places = self.0.iter_mut().flat_map(|places| places.iter_mut());
+        places.filter_map(|(_, waker)| waker.take()).collect()
     }
 
     /// Sets the waker of a watch, which gets a place if it has none. Gives back the waker that it replaces.
     fn set(&mut self, place: &mut Option<usize>, waker: &Waker) -> Option<Waker> {
-        let place = *place.get_or_insert_with(|| self.0.insert(None));
-        match &mut self.0[place] {
+        let places = self.0.get_or_insert_default();
+        let place = *place.get_or_insert_with(|| places.insert(None));
+        match &mut places[place] {
             Some(known) if known.will_wake(waker) => None,
             known => known.replace(waker.clone()),
         }
     }
 
     fn leave(&mut self, place: usize) -> Option<Waker> {
-        let waker = self.0.remove(place);
-        if self.0.is_empty() {
-            *self = Self::default();
-        }
+        let waker = self.0.as_mut()?.remove(place);
+        self.0.take_if(|places| places.is_empty());
         waker
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.0.as_ref().map_or(0, |places| places.len())
     }
 }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{BOTH, Bench, Frame, IDLE, Pair, SECOND, id, outcomes, plain, smallest};
+use super::{BOTH, Bench, Frame, Pair, SECOND, id, outcomes, plain, smallest};
 use crate::config::{Config, HeartbeatConfig};
 use crate::connection::Role;
 use crate::error::Refusal;
@@ -37,9 +37,9 @@ fn holds_when_idle(config: &Config) {
         pair.carry();
         pair.dialer.events();
         for bench in [&mut pair.dialer, &mut pair.acceptor] {
-            let kept = bench.connection.held_bytes() - IDLE;
+            let kept = bench.connection.held_bytes();
             assert!(kept < 64 << 10, "{kept} bytes are kept");
-            assert_eq!(bench.rested(), IDLE);
+            assert_eq!(bench.rested(), 0);
         }
     }
 }
@@ -78,9 +78,9 @@ fn a_transfer_leaves_room_for_small_messages() {
 fn room_is_made_for_what_arrives() {
     let mut bench = Bench::open(Role::Acceptor, Config { max_frame: 1 << 20, ..Config::default() });
     bench.take(&Frame::push(&[]).announcing(1 << 20));
-    assert!(bench.connection.held_bytes() < IDLE + 1000);
+    assert!(bench.connection.held_bytes() < 1000);
     bench.feed(&[0; 1000]);
-    assert!((IDLE + 1000..IDLE + 70_000).contains(&bench.connection.held_bytes()));
+    assert!((1000..70_000).contains(&bench.connection.held_bytes()));
     bench.connection.handle_eof(bench.now);
     assert_eq!(bench.events().len(), 1);
     assert_eq!(bench.connection.held_bytes(), 0);
