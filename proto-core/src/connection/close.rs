@@ -181,6 +181,7 @@ impl Connection {
         self.pushes = None;
         self.liveness = None;
         self.layer = None;
+        self.events.end_arriving();
         self.state = State::Closed(reason.clone());
         self.events.push(Event::Closed(reason), 0);
     }

@@ -120,6 +120,13 @@ impl Events {
         self.queue().replies -= length as usize;
     }
 
+    /// Nothing arrives any more.
+    pub(super) fn end_arriving(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.replies = queue.queue.iter().map(|queued| queued.reply as usize).sum();
+        }
+    }
+
     /// Lengths of the replies that wait, here or with whoever polled them, or are on their way.
     pub(super) fn reply_bytes(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.replies) + self.kept

@@ -13,7 +13,7 @@
 //! | part | what it is | what goes wrong most often |
 //! |---|---|---|
 //! | [`Io`](crate::peer::Io) | a stream: read, write, shut down | see below |
-//! | [`Sleep`](crate::peer::Sleep) | one timer that is set again and again | an old waker stays in place when another task asks |
+//! | [`Sleep`](crate::peer::Sleep) | one timer that is set again and again; a server has one for all of its connections | an old waker stays in place when another task asks |
 //! | [`Listener`] | takes connections | one is lost when the task that polls is dropped |
 //! | [`Runtime`] | makes the parts above; the clock, the seed, names to addresses | clock and timers that disagree: both must be monotonic and begin at the same epoch |
 //! | [`Spawn`] | runs a future to its end, detached | a panic that takes the whole executor with it; what `Runtime` makes must not be cancelled with the handle |
@@ -45,8 +45,10 @@
 
 mod accept;
 mod address;
+mod alarms;
 mod client;
 mod client_task;
+mod connection_task;
 mod error;
 mod names;
 mod registry;
@@ -57,10 +59,11 @@ mod shared;
 pub use self::address::Address;
 pub use self::client::{Client, ClientBuilder};
 pub use self::client_task::ClientTask;
+pub use self::connection_task::ConnectionTask;
 pub use self::error::{AddressAction, AddressError, BindError, ConnectError};
 pub use self::registry::{Broadcast, ServerHandle};
 pub use self::runtime::{Listener, Runtime, Spawn};
-pub use self::server::{BACKLOG, ConnectionTask, Server, ServerBuilder};
+pub use self::server::{BACKLOG, Server, ServerBuilder};
 pub use self::shared::SharedListener;
 
 #[cfg(test)]

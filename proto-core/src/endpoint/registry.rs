@@ -97,8 +97,8 @@ impl Registry {
         state.next_id - 1
     }
 
-    /// Takes a connection in. It leaves when the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>, peer: &Peer) -> Membership {
+    /// Takes a connection in, which must [leave](Self::leave).
+    pub(super) fn enter(&self, peer: &Peer) {
         let stopping = {
             let mut state = self.lock();
             state.live += 1;
@@ -108,7 +108,17 @@ impl Registry {
         if let Some(stop) = stopping {
             stop.tell(peer);
         }
-        Membership { registry: self.clone(), id: peer.id() }
+    }
+
+    /// A connection leaves.
+    pub(super) fn leave(&self, id: u64) {
+        let (peer, servers) = {
+            let mut state = self.lock();
+            state.live -= 1;
+            (state.peers.remove(&id), state.take_watchers(false))
+        };
+        drop(peer);
+        servers.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn live(&self) -> usize {
@@ -144,25 +154,6 @@ impl Registry {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A connection's place in the registry.
-#[derive(Debug)]
-pub(super) struct Membership {
-    registry: Arc<Registry>,
-    id: u64,
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        let (peer, servers) = {
-            let mut state = self.registry.lock();
-            state.live -= 1;
-            (state.peers.remove(&self.id), state.take_watchers(false))
-        };
-        drop(peer);
-        servers.into_iter().for_each(Waker::wake);
     }
 }
 

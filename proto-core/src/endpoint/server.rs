@@ -2,17 +2,18 @@
 
 use alloc::sync::Arc;
 use core::fmt;
-use core::future::{Future, poll_fn};
+use core::future::poll_fn;
 use core::net::SocketAddr;
-use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::Poll;
 use core::time::Duration;
 use std::io;
 
 use super::accept::AcceptBackoff;
 use super::address::Address;
+use super::alarms::Alarms;
+use super::connection_task::{ConnectionTask, HandshakeHook, Office};
 use super::error::{AddressAction, AddressError, BindError};
-use super::registry::{Membership, Registry, ServerHandle, Stop, Until};
+use super::registry::{Registry, ServerHandle, Stop, Until};
 use super::runtime::{Listener, Runtime, Spawn};
 use super::shared::SharedListener;
 use crate::config::{Config, SharedConfig};
@@ -49,7 +50,6 @@ struct Hooks {
 }
 
 type AcceptHook = Arc<dyn Fn(&io::Error) + Send + Sync>;
-type HandshakeHook = Arc<dyn Fn(SocketAddr, &CloseReason) + Send + Sync>;
 
 impl<R: Runtime + Default, H: Handler> Server<R, H> {
     /// Listens on an address with the default configuration.
@@ -125,6 +125,15 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         let busy_poll = self.busy_poll;
         let place = registry.join();
         let (clock, mut sleep, mut backoff) = (runtime.clock(), runtime.sleep(), AcceptBackoff::new());
+        let alarms = Alarms::new(runtime.clone());
+        // As long as the server is there, the keeper is.
+        let _present = alarms.alarm();
+        runtime.spawn(ConnectionTask::keeper(&alarms));
+        let office = Arc::new(Office {
+            registry: registry.clone(),
+            alarms: alarms.clone(),
+            handshake_error: hooks.handshake_error,
+        });
         loop {
             let accepted = poll_fn(|cx| {
                 let limited = max_connections.is_some();
@@ -148,18 +157,12 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                         id,
                         &clock,
                         stream,
-                        runtime.sleep(),
+                        office.alarms.alarm(),
                         handler.clone(),
                     );
                     let driver = driver.busy_poll(busy_poll);
-                    let membership = registry.enter(driver.peer());
-                    let hook = hooks.handshake_error.clone();
-                    runtime.spawn(ConnectionTask {
-                        driver,
-                        _runtime: runtime.clone(),
-                        hook,
-                        _membership: membership,
-                    });
+                    registry.enter(driver.peer());
+                    runtime.spawn(ConnectionTask::connection(driver, office.clone()));
                 }
                 Some(Err(error)) => {
                     registry.count_accept_failure();
@@ -226,36 +229,6 @@ impl<S> Drop for StopOnDrop<S> {
 impl<R: Runtime, H> fmt::Debug for Server<R, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("registry", &self.registry).finish_non_exhaustive()
-    }
-}
-
-/// What a server spawns for each connection. It ends when the connection has ended.
-pub struct ConnectionTask<R: Runtime, H: Handler> {
-    driver: Driver<R::Stream, R::Sleep, H>,
-    /// A runtime that has threads of its own keeps them for as long as it has connections.
-    _runtime: R,
-    hook: Option<HandshakeHook>,
-    _membership: Membership,
-}
-
-impl<R: Runtime, H: Handler> Future for ConnectionTask<R, H> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.driver).poll(cx).map(|reason| {
-            let hook = self.hook.take().filter(|_| !self.driver.was_open());
-            if let (Some(hook), Some(remote)) = (hook, self.driver.peer().remote_addr()) {
-                hook(remote, &reason);
-            }
-        })
-    }
-}
-
-impl<R: Runtime, H: Handler> Unpin for ConnectionTask<R, H> {}
-
-impl<R: Runtime, H: Handler> fmt::Debug for ConnectionTask<R, H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectionTask").field("driver", &self.driver).finish_non_exhaustive()
     }
 }
 

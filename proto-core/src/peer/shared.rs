@@ -12,6 +12,7 @@ use core::net::SocketAddr;
 use core::task::{Context, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::appetite::Appetite;
 use super::attributes::Attributes;
 use super::callers::{MaybeCallers, Queued};
 use super::clock::Clock;
@@ -71,6 +72,8 @@ pub(super) struct State {
     /// Tasks that wait for room, or for the connection to open or end.
     pub(super) watchers: Watchers,
     pub(super) attributes: Attributes,
+    /// How much the driver reads at a time.
+    pub(super) appetite: Appetite,
     /// Numbers callers, so that one that has left cannot be taken for the next in its place.
     tickets: u64,
     /// Those who wait have been told that the connection is ending.
@@ -89,6 +92,7 @@ impl State {
             driver: None,
             watchers: Watchers::default(),
             attributes: Attributes::default(),
+            appetite: Appetite::new(false),
             tickets: 0,
             ending: false,
             has_lent: false,
@@ -103,6 +107,16 @@ impl State {
     pub(super) const fn next_ticket(&mut self) -> u64 {
         self.tickets += 1;
         self.tickets
+    }
+
+    /// How much to read now.
+    pub(super) fn appetite(&mut self) -> usize {
+        self.appetite.next(self.connection.counters())
+    }
+
+    /// Whether the last read brought all that was asked for.
+    pub(super) fn is_sated(&self) -> bool {
+        self.appetite.is_sated(self.connection.counters())
     }
 
     /// The driver comes to rest, until it is woken. Gives a waker to be dropped without the lock.

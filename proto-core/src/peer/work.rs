@@ -30,7 +30,7 @@ pub(super) enum Done {
 /// The handlers of one connection that have not ended.
 pub(super) struct Work<H: Handler> {
     /// Those that wait. None is held while there are none.
-    waiting: Option<FuturesUnordered<Task<H>>>,
+    waiting: Option<Box<FuturesUnordered<Task<H>>>>,
     spare_request: Option<Place<H::Request>>,
     spare_push: Option<Place<H::Push>>,
 }
@@ -70,7 +70,7 @@ impl<H: Handler> Work<H> {
 
     /// The caller of a request has given it up: drops its handler, unless that is to run to its end.
     pub(super) fn cancel(&mut self, id: Sequence) -> Option<Done> {
-        let tasks = self.waiting.iter_mut().flat_map(FuturesUnordered::iter_mut);
+        let tasks = self.waiting.iter_mut().flat_map(|waiting| waiting.iter_mut());
         let mut requests = tasks.filter_map(|task| match task {
             Task::Request(request) => Some(request),
             Task::Push(..) | Task::Open(_) => None,
@@ -124,7 +124,7 @@ impl<H: Handler> Work<H> {
     /// How many handlers wait, those included that are over and have not left.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.as_ref().map_or(0, FuturesUnordered::len)
+        self.waiting.as_ref().map_or(0, |waiting| waiting.len())
     }
 
     /// Nothing was in the works: what was kept for the next handler is given up.
@@ -144,7 +144,7 @@ impl<H: Handler> Work<H> {
                 done
             }
             Poll::Pending => {
-                self.waiting.get_or_insert_with(FuturesUnordered::new).push(task);
+                self.waiting.get_or_insert_default().push(task);
                 None
             }
         }

@@ -11,6 +11,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
 use core::net::SocketAddr;
+use core::num::NonZeroU32;
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -54,12 +55,11 @@ pub struct Driver<I, S, H: Handler> {
     time_is_up: bool,
     /// What the timer is set for, and whom it wakes: it has not been seen to go off. Not later than the next deadline, once the
     /// driver has looked at that.
-    armed: Option<(Instant, Waker)>,
-    appetite: Appetite,
+    armed: Option<(Instant, WakerId)>,
     /// After how many events the clock is asked.
-    stride: u32,
-    /// How long to go on asking before it rests, and since when it does.
-    busy_poll: Option<Duration>,
+    stride: u8,
+    /// For how many microseconds to go on asking before it rests, and since when it does.
+    busy_poll: Option<NonZeroU32>,
     asking_since: Option<Instant>,
 }
 
@@ -72,6 +72,16 @@ pub struct Identity {
     pub remote: Option<SocketAddr>,
     /// Where its chance comes from; see [`Connection::new`].
     pub seed: u64,
+}
+
+/// Which task a waker wakes. Wakers of two tasks are not the same while one of them is kept by a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct WakerId(usize);
+
+impl WakerId {
+    fn of(waker: &Waker) -> Self {
+        Self(waker.data().addr() ^ core::ptr::from_ref(waker.vtable()).addr().rotate_left(usize::BITS / 2))
+    }
 }
 
 // Nothing in it is ever pinned in place: handlers' futures are boxed.
@@ -114,6 +124,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
 
     /// Drives the connection that a handle has at present.
     fn with(peer: Peer, io: I, sleep: S, handler: Arc<H>) -> Self {
+        peer.shared().lock().appetite = Appetite::new(false);
         Self {
             peer,
             link: Link::new(io),
@@ -125,7 +136,6 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             was_open: false,
             time_is_up: false,
             armed: None,
-            appetite: Appetite::new(false),
             stride: 1,
             busy_poll: None,
             asking_since: None,
@@ -143,8 +153,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     ///
     /// A transport that cannot be [asked](Io::read_now) rests as if this were `None`.
     pub fn busy_poll(mut self, busy_poll: Option<Duration>) -> Self {
-        self.busy_poll = busy_poll;
-        self.appetite = Appetite::new(busy_poll.is_some());
+        let micros = busy_poll.map(|longest| u32::try_from(longest.as_micros()).unwrap_or(u32::MAX).max(1));
+        self.busy_poll = micros.and_then(NonZeroU32::new);
+        self.peer.shared().lock().appetite = Appetite::new(busy_poll.is_some());
         self
     }
 

@@ -1,8 +1,10 @@
 //! What a driver does when there is nothing to do: it rests until it is woken, or goes on asking for a while.
 
+use core::num::NonZeroU32;
 use core::task::Context;
+use core::time::Duration;
 
-use super::Driver;
+use super::{Driver, WakerId};
 use crate::peer::handler::Handler;
 use crate::peer::shared::State;
 use crate::peer::{Io, Sleep};
@@ -22,14 +24,15 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     pub(super) fn ask_on(&mut self, cx: &mut Context<'_>) -> Option<Asked> {
         let since = self.asking_since?;
         let most = {
-            let (state, now) = (self.peer.shared().lock(), self.now());
+            let (mut state, now) = (self.peer.shared().lock(), self.now());
             let due = state.next_deadline().is_some_and(|at| at <= now);
-            let over = self.busy_poll.is_none_or(|longest| now.saturating_since(since) >= longest);
+            let longest = self.busy_poll.map_or(0, NonZeroU32::get);
+            let over = now.saturating_since(since) >= Duration::from_micros(longest.into());
             if due || over || !state.connection.wants_read() {
                 self.asking_since = None;
                 return None;
             }
-            self.is_idle(&state).then(|| self.appetite.next(state.connection.counters()))
+            self.is_idle(&state).then(|| state.appetite())
         };
         let Some(most) = most else { return Some(Asked::Something) };
         let Some(came) = self.link.read_now(self.peer.shared(), most) else {
@@ -84,8 +87,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     pub(super) fn wakes_by(&self, cx: &Context<'_>, now: Instant, deadline: Option<Instant>) -> bool {
         let in_time = |at| {
             self.armed
-                .as_ref()
-                .is_some_and(|(armed, waker)| now < *armed && *armed <= at && waker.will_wake(cx.waker()))
+                .is_some_and(|(armed, task)| now < armed && armed <= at && task == WakerId::of(cx.waker()))
         };
         deadline.is_none_or(in_time)
     }

@@ -18,7 +18,7 @@ use crate::wire::{CloseCode, Extensions, StatusCode};
 /// may take longer, and then the next one has to.
 const SERVE: Duration = Duration::from_millis(1);
 /// How many events may be dealt with before the clock is asked again, if those before them took less than this together.
-const STRIDE: u32 = 4;
+const STRIDE: u8 = 4;
 const QUICK: Duration = Duration::from_micros(20);
 
 impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {

@@ -9,7 +9,7 @@
 use core::task::{Context, Poll};
 
 use super::rest::Asked;
-use super::{Driver, Handler, Io, Sleep};
+use super::{Driver, Handler, Io, Sleep, WakerId};
 use crate::error::CloseReason;
 use crate::peer::desk::Desk;
 use crate::peer::shared::Wakers;
@@ -85,7 +85,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     /// Reads as much as is good at a time, if it is to look for more, and gives what has happened on the connection to whom it
     /// concerns.
     fn come(&mut self, cx: &mut Context<'_>, looks: bool, has_read: bool) -> Came {
-        let Self { peer, link, desk, appetite, .. } = self;
+        let Self { peer, link, desk, .. } = self;
         let (shared, desk) = (peer.shared(), desk.get_or_insert_with(Desk::take));
         let mut now = shared.clock.now();
         let (body, most, mut is_sated) = {
@@ -93,16 +93,15 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             state.borrow();
             let body = if looks { link.read_body(&mut state.connection, now, cx) } else { None };
             state.sort_events(now, &mut desk.inbox, &mut desk.wakers);
-            let counters = state.connection.counters();
-            let is_sated = appetite.is_sated(counters) && (has_read || body.is_some());
-            (body, if looks { appetite.next(counters) } else { 0 }, is_sated)
+            let is_sated = state.is_sated() && (has_read || body.is_some());
+            (body, if looks { state.appetite() } else { 0 }, is_sated)
         };
         let mut moved = has_read;
         if looks {
             moved |= link.read(shared, cx, body, most, |state, at| {
                 now = at;
                 state.sort_events(at, &mut desk.inbox, &mut desk.wakers);
-                is_sated = appetite.is_sated(state.connection.counters());
+                is_sated = state.is_sated();
             });
         }
         let others_first = desk.wakers.wake() && is_sated;
@@ -129,7 +128,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             let armed = self.armed.take().map(|(at, _)| at);
             let Some(at) = armed.into_iter().chain(deadline).min() else { return acted };
             if self.sleep.poll_until(cx, at).is_pending() {
-                self.armed = Some((at, cx.waker().clone()));
+                self.armed = Some((at, WakerId::of(cx.waker())));
                 return acted;
             }
             // A timer that is early is asked again, with the clock's time in between.

@@ -1,0 +1,84 @@
+//! What a server spawns beside itself.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::future::Future;
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use super::alarms::{Alarm, Alarms, Keeper};
+use super::registry::Registry;
+use super::runtime::Runtime;
+use crate::error::CloseReason;
+use crate::peer::{Driver, Handler};
+
+/// What a server spawns: one for each connection, which ends when the connection has ended, and one that keeps the time for all of
+/// them.
+pub struct ConnectionTask<R: Runtime, H: Handler>(Task<R, H>);
+
+enum Task<R: Runtime, H: Handler> {
+    /// The driver goes before the connection leaves the server.
+    Connection(Option<Driver<R::Stream, Alarm<R>, H>>, Arc<Office<R>>),
+    Keeper(Keeper<R>),
+}
+
+/// What the connections of a server share. A runtime that has threads of its own keeps them for as long as it has connections.
+pub(super) struct Office<R> {
+    pub(super) registry: Arc<Registry>,
+    pub(super) alarms: Arc<Alarms<R>>,
+    pub(super) handshake_error: Option<HandshakeHook>,
+}
+
+/// Who wants to be told of connections that ended before they were open.
+pub(super) type HandshakeHook = Arc<dyn Fn(SocketAddr, &CloseReason) + Send + Sync>;
+
+impl<R: Runtime, H: Handler> ConnectionTask<R, H> {
+    /// Drives a connection that has [entered](Registry::enter) the server.
+    pub(super) const fn connection(driver: Driver<R::Stream, Alarm<R>, H>, office: Arc<Office<R>>) -> Self {
+        Self(Task::Connection(Some(driver), office))
+    }
+
+    pub(super) fn keeper(alarms: &Arc<Alarms<R>>) -> Self {
+        Self(Task::Keeper(alarms.keeper()))
+    }
+}
+
+impl<R: Runtime, H: Handler> Drop for ConnectionTask<R, H> {
+    fn drop(&mut self) {
+        if let Task::Connection(driver, office) = &mut self.0 {
+            if let Some(id) = driver.take().map(|driver| driver.peer().id()) {
+                office.registry.leave(id);
+            }
+        }
+    }
+}
+
+impl<R: Runtime, H: Handler> Future for ConnectionTask<R, H> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Task::Connection(Some(driver), office) => Pin::new(&mut *driver).poll(cx).map(|reason| {
+                let hook = office.handshake_error.as_ref().filter(|_| !driver.was_open());
+                if let (Some(hook), Some(remote)) = (hook, driver.peer().remote_addr()) {
+                    hook(remote, &reason);
+                }
+            }),
+            Task::Connection(None, _) => Poll::Ready(()),
+            Task::Keeper(keeper) => keeper.poll(cx),
+        }
+    }
+}
+
+impl<R: Runtime, H: Handler> Unpin for ConnectionTask<R, H> {}
+
+impl<R: Runtime, H: Handler> fmt::Debug for ConnectionTask<R, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ConnectionTask");
+        if let Task::Connection(Some(driver), _) = &self.0 {
+            shown.field("driver", driver);
+        }
+        shown.finish_non_exhaustive()
+    }
+}
