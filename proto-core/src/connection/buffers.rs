@@ -2,14 +2,14 @@
 //! ask for it.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
+use super::output::Output;
 use super::{Connection, calls, events, requests};
 
 /// Memory that a connection at rest has no use for. All of it is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    run: Vec<u8>,
+    output: Option<Box<Output>>,
     events: Option<Box<events::Queue>>,
     calls: Option<Box<calls::Table>>,
     requests: Option<Box<requests::Table>>,
@@ -17,7 +17,7 @@ pub(crate) struct Buffers {
 
 impl Buffers {
     pub(crate) fn held_bytes(&self) -> usize {
-        self.run.capacity()
+        self.output.as_ref().map_or(0, |output| output.held_bytes([None; 3]))
             + self.events.as_ref().map_or(0, |queue| queue.held_bytes())
             + self.calls.as_ref().map_or(0, |table| table.held_bytes())
             + self.requests.as_ref().map_or(0, |table| table.held_bytes())
@@ -28,7 +28,7 @@ impl Connection {
     /// Lends what [`shrink`](Self::shrink) gives back to other connections of one thread.
     pub(crate) fn lend_buffers(&mut self) -> Buffers {
         Buffers {
-            run: self.outbox.lend(),
+            output: self.outbox.lend(),
             events: self.events.lend(),
             calls: self.calls.lend(),
             requests: self.requests.lend(),
@@ -37,7 +37,7 @@ impl Connection {
 
     /// Takes what another connection has lent, as far as there is none here.
     pub(crate) fn borrow_buffers(&mut self, buffers: &mut Buffers) {
-        self.outbox.borrow(&mut buffers.run);
+        self.outbox.borrow(&mut buffers.output);
         self.events.borrow(&mut buffers.events);
         self.calls.borrow(&mut buffers.calls);
         self.requests.borrow(&mut buffers.requests);

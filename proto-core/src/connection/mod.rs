@@ -12,7 +12,7 @@
 //! | `admit`, `frames` | what a header may bring, what a whole frame does |
 //! | `whole` | the short way of messages that come and go whole |
 //! | `calls`, `requests`, `credit` | the two tables and the accounts |
-//! | `lanes`, `waiting`, `commit`, `outbox` | what waits, how it gets its order, bytes in their order |
+//! | `lanes`, `waiting`, `commit`, `outbox`, `output` | what waits, how it gets its order, bytes in their order |
 //! | `outputs` | what a connection says when asked |
 //! | `drain`, `close` | the ways to the end |
 //! | `foreign` | what is different in another wire format |
@@ -41,6 +41,7 @@ mod lanes;
 mod layered;
 mod liveness;
 mod outbox;
+mod output;
 mod outputs;
 mod partial;
 mod progress;
@@ -79,7 +80,7 @@ use crate::wire::{
 pub(crate) use self::buffers::Buffers;
 pub use self::counters::Counters;
 pub use self::heartbeat::RoundTrip;
-pub use self::outbox::Chunks;
+pub use self::output::Chunks;
 pub use self::timers::{Deadline, Timer};
 
 /// Which end of the byte stream this is. It matters for the handshake only.

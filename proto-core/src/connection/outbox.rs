@@ -7,56 +7,33 @@
 //! This module knows the order and the amount of bytes, not what they mean.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::lanes::Lanes;
+use super::output::{Chunks, Output};
 use super::waiting::Cut;
 use crate::wire::{HEADER_LEN, Header, Lane};
 
 /// Bodies up to this size are copied behind their header; a longer one is lent as a chunk of its own.
 pub(super) const COPY_LIMIT: usize = 4096;
-/// For how many segments room is kept while there are none.
-const SEGMENTS_KEPT: usize = 8;
-/// Where a run of small frames ends and the next begins, so that the part already written is freed in time.
-const RUN_LIMIT: usize = 16 << 10;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
     /// Nothing is held while nothing waits.
     waiting: Option<Box<Lanes>>,
-    /// Committed bytes: segments, and behind them the run that small frames are appended to. The first `written` of the
-    /// first have been written already. The memory of the run is kept when it has been written.
-    segments: Option<Box<VecDeque<Segment>>>,
-    run: Vec<u8>,
-    written: usize,
+    /// Committed bytes. What holds them is kept when they have been written, until somebody else wants it.
+    output: Option<Box<Output>>,
     /// The end of what is committed, of what may have left, and of what has left.
     committed: u64,
     handed: u64,
     advanced: u64,
 }
 
-#[derive(Debug)]
-enum Segment {
-    /// Small frames, one behind another, or the header of what follows.
-    Frames(Vec<u8>),
-    /// A large body, or a piece of one.
-    Body(Bytes, Option<Cut>),
-}
-
 impl Outbox {
     pub(super) const fn new() -> Self {
-        Self {
-            waiting: None,
-            segments: None,
-            run: Vec::new(),
-            written: 0,
-            committed: 0,
-            handed: 0,
-            advanced: 0,
-        }
+        Self { waiting: None, output: None, committed: 0, handed: 0, advanced: 0 }
     }
 
     // What waits.
@@ -112,8 +89,7 @@ impl Outbox {
 
     /// Commits bytes that are no frame: the preface.
     pub(super) fn commit_raw(&mut self, bytes: &[u8]) {
-        self.run(bytes.len()).extend_from_slice(bytes);
-        self.committed += bytes.len() as u64;
+        self.commit(bytes.len()).run(bytes.len()).extend_from_slice(bytes);
     }
 
     /// Commits one frame: its header, what `prefix` appends, and the body, which may be a piece of one. The header's length
@@ -138,8 +114,7 @@ impl Outbox {
     #[inline]
     pub(super) fn commit_short<const FRONT: usize>(&mut self, front: &[u8; FRONT], body: &[u8]) {
         let length = FRONT + body.len();
-        self.committed += length as u64;
-        let run = self.run(length);
+        let run = self.commit(length).run(length);
         run.extend_from_slice(front);
         run.extend_from_slice(body);
     }
@@ -154,26 +129,27 @@ impl Outbox {
         cut: Option<Cut>,
     ) {
         let length = front + body.len();
-        self.committed += length as u64;
+        let output = self.commit(length);
         if body.len() <= COPY_LIMIT {
-            let run = self.run(length);
+            let run = output.run(length);
             write(run);
             run.extend_from_slice(&body);
         } else {
-            write(self.run(front));
-            self.end_run();
-            self.segments.get_or_insert_default().push_back(Segment::Body(body, cut));
+            write(output.run(front));
+            output.push_body(body, cut);
         }
+    }
+
+    /// Where the next `length` bytes go, which are committed.
+    #[inline]
+    fn commit(&mut self, length: usize) -> &mut Output {
+        self.committed += length as u64;
+        self.output.get_or_insert_default()
     }
 
     /// The committed bytes, in order.
     pub(super) fn chunks(&self) -> Chunks<'_> {
-        let mut rest = self.segments.as_ref().map(|segments| segments.iter());
-        let (first, last) = match rest.as_mut().and_then(Iterator::next) {
-            Some(first) => (first.bytes(), &self.run[..]),
-            None => (&self.run[..], &[][..]),
-        };
-        Chunks { first: &first[self.written..], rest, last }
+        self.output.as_ref().map_or(Chunks::of(&[]), |output| output.chunks())
     }
 
     /// The transport holds the next `n` bytes, and may have sent them.
@@ -186,26 +162,8 @@ impl Outbox {
         let n = n.min(self.pending());
         self.advanced += n as u64;
         self.handed = self.handed.max(self.advanced);
-        self.written += n;
-        if let Some(segments) = &mut self.segments {
-            while let Some(first) = segments.front() {
-                let length = first.bytes().len();
-                if self.written < length {
-                    return;
-                }
-                self.written -= length;
-                segments.pop_front();
-            }
-            if segments.capacity() > SEGMENTS_KEPT {
-                self.segments = None;
-            }
-        }
-        if self.written == self.run.len() {
-            self.written = 0;
-            self.run.clear();
-            if self.run.capacity() > RUN_LIMIT {
-                self.run = Vec::new();
-            }
+        if let Some(output) = &mut self.output {
+            output.advance(n);
         }
     }
 
@@ -214,106 +172,29 @@ impl Outbox {
         drop(self.lend());
     }
 
-    /// Lends the run to somebody else, if there are no bytes in it.
-    pub(super) fn lend(&mut self) -> Vec<u8> {
-        if self.pending() > 0 {
-            return Vec::new();
-        }
-        self.segments = None;
-        core::mem::take(&mut self.run)
+    /// Lends what holds committed bytes to somebody else, if there are none.
+    pub(super) fn lend(&mut self) -> Option<Box<Output>> {
+        if self.pending() > 0 { None } else { self.output.take() }
     }
 
-    /// Takes an empty run that somebody else has no use for, unless there is one.
+    /// Takes what somebody else has no use for, unless there is one.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, run: &mut Vec<u8>) {
-        if self.run.capacity() == 0 {
-            core::mem::swap(&mut self.run, run);
+    pub(super) fn borrow(&mut self, output: &mut Option<Box<Output>>) {
+        if self.output.is_none() {
+            self.output = output.take();
         }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        // A body in pieces is held as a whole, once: by what waits of it, or else by the first of its pieces here. Those of
-        // one lane follow one another.
         let waiting = [Lane::High, Lane::Normal, Lane::Bulk].map(|lane| self.waiting()?.cut(lane));
-        let mut counted = [None; 3];
-        let mut held = |segment: &Segment| match segment {
-            Segment::Frames(run) => run.capacity(),
-            Segment::Body(body, None) => body.len(),
-            Segment::Body(_, Some(cut)) => {
-                let previous = counted[cut.lane as usize].replace(*cut);
-                if previous == Some(*cut) || waiting.contains(&Some(*cut)) { 0 } else { cut.length }
-            }
-        };
-        let segments = self.segments.as_ref().map_or(0, |segments| {
-            let own = size_of::<VecDeque<Segment>>() + segments.capacity() * size_of::<Segment>();
-            own + segments.iter().map(&mut held).sum::<usize>()
-        });
-        self.waiting().map_or(0, Lanes::held_bytes) + self.run.capacity() + segments
-    }
-
-    /// The run that the next `length` bytes are appended to.
-    #[inline]
-    fn run(&mut self, length: usize) -> &mut Vec<u8> {
-        if self.run.len() >= RUN_LIMIT {
-            self.end_run();
-        }
-        self.run.reserve(length);
-        &mut self.run
-    }
-
-    /// What comes next does not belong to the run.
-    fn end_run(&mut self) {
-        if !self.run.is_empty() {
-            let run = core::mem::take(&mut self.run);
-            self.segments.get_or_insert_default().push_back(Segment::Frames(run));
-        }
-    }
-}
-
-impl Segment {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Frames(run) => run,
-            Self::Body(body, _) => body,
-        }
-    }
-}
-
-/// Bytes to write, in order; from [`Connection::transmit`](crate::Connection::transmit).
-///
-/// Small frames share a chunk, large bodies have their own, so that all of them fit a vectored write.
-#[derive(Clone, Debug)]
-pub struct Chunks<'a> {
-    first: &'a [u8],
-    rest: Option<alloc::collections::vec_deque::Iter<'a, Segment>>,
-    last: &'a [u8],
-}
-
-impl<'a> Chunks<'a> {
-    /// One chunk.
-    pub(super) const fn of(chunk: &'a [u8]) -> Self {
-        Self { first: chunk, rest: None, last: &[] }
-    }
-}
-
-impl<'a> Iterator for Chunks<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let chunk = core::mem::take(&mut self.first);
-        if !chunk.is_empty() {
-            return Some(chunk);
-        }
-        if let Some(segment) = self.rest.as_mut().and_then(Iterator::next) {
-            return Some(segment.bytes());
-        }
-        let last = core::mem::take(&mut self.last);
-        (!last.is_empty()).then_some(last)
+        self.waiting().map_or(0, Lanes::held_bytes)
+            + self.output.as_ref().map_or(0, |output| output.held_bytes(waiting))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::output::{MOST_KEPT, RUN_LIMIT};
     use super::*;
     use crate::wire::{Flags, Kind, Sequence};
     use proptest::prelude::*;
@@ -383,7 +264,7 @@ mod tests {
                 outbox.advance(lent.len());
             }
             prop_assert_eq!(written, expected);
-            prop_assert!(outbox.held_bytes() <= RUN_LIMIT + SEGMENTS_KEPT * size_of::<Segment>());
+            prop_assert!(outbox.held_bytes() <= MOST_KEPT);
             outbox.shrink();
             prop_assert_eq!(outbox.held_bytes(), 0);
         }

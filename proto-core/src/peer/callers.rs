@@ -83,6 +83,8 @@ impl DerefMut for MaybeCallers {
 #[derive(Debug)]
 pub(super) struct Callers {
     table: Slab<Caller>,
+    /// Numbers callers, so that one that has left cannot be taken for the next in its place.
+    tickets: u64,
     /// Who waits to be accepted. Those that have left in between are skipped.
     line: VecDeque<CallerKey>,
     /// How many of them have not left.
@@ -148,6 +150,7 @@ impl Callers {
     const fn new() -> Self {
         Self {
             table: Slab::new(),
+            tickets: 0,
             line: VecDeque::new(),
             standing: 0,
             moved_up: false,
@@ -191,15 +194,9 @@ impl Callers {
     }
 
     /// A caller whose call was accepted.
-    pub(super) fn add_accepted(
-        &mut self,
-        ticket: u64,
-        call: CallId,
-        again: Option<Queued>,
-        waker: Waker,
-    ) -> CallerKey {
+    pub(super) fn add_accepted(&mut self, call: CallId, again: Option<Queued>, waker: Waker) -> CallerKey {
         self.kept_bytes += kept_len(again.as_ref());
-        let key = self.add(ticket, Stage::Accepted(call, again), waker);
+        let key = self.add(Stage::Accepted(call, again), waker);
         self.seats.take(call, key);
         key
     }
@@ -231,10 +228,10 @@ impl Callers {
     }
 
     /// A caller that goes to the end of the line.
-    pub(super) fn add_in_line(&mut self, ticket: u64, queued: Queued, waker: Waker) -> CallerKey {
+    pub(super) fn add_in_line(&mut self, queued: Queued, waker: Waker) -> CallerKey {
         self.stand(&queued);
         let deadline = queued.deadline;
-        let key = self.add(ticket, Stage::InLine(queued), waker);
+        let key = self.add(Stage::InLine(queued), waker);
         self.line.push_back(key);
         self.line_deadlines.extend(deadline.map(|at| (at, key)));
         key
@@ -285,7 +282,9 @@ impl Callers {
         (call, Some(caller))
     }
 
-    fn add(&mut self, ticket: u64, stage: Stage, waker: Waker) -> CallerKey {
+    fn add(&mut self, stage: Stage, waker: Waker) -> CallerKey {
+        self.tickets += 1;
+        let ticket = self.tickets;
         let index = self.table.insert(Caller { ticket, waker: Some(waker), stage, sent_before: None });
         CallerKey { ticket, index }
     }
@@ -409,7 +408,7 @@ impl Callers {
             Stage::InLine(_) | Stage::AtTheDesk => {}
         }
         if self.table.is_empty() && self.table.capacity() > KEPT {
-            *self = Self { moved_up: self.moved_up, ..Self::new() };
+            *self = Self { moved_up: self.moved_up, tickets: self.tickets, ..Self::new() };
         }
         caller
     }

@@ -1,5 +1,6 @@
 //! Where the time comes from: an adapter says so once, and everybody who shares a connection asks it.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 
@@ -7,7 +8,10 @@ use crate::time::Instant;
 
 /// A monotonic clock. Cloning it is cheap, and clones agree.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Instant + Send + Sync>);
+pub struct Clock(Arc<Source>);
+
+/// Behind a pointer of one word, since every connection has one.
+struct Source(Box<dyn Fn() -> Instant + Send + Sync>);
 
 impl Clock {
     /// A clock that reads `now`, which must never go back.
@@ -22,12 +26,12 @@ impl Clock {
     /// assert!(clock.now() <= Instant::EPOCH + Duration::from_secs(60));
     /// ```
     pub fn new(now: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self(Arc::new(Source(Box::new(now))))
     }
 
     /// What time it is.
     pub fn now(&self) -> Instant {
-        (self.0)()
+        (self.0.0)()
     }
 }
 

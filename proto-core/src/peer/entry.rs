@@ -62,8 +62,7 @@ impl State {
             self.keeps_calls().then(|| Queued { message: message.clone(), deadline: None, idempotent });
         match self.connection.call_at_once(message, after) {
             Ok(call) => {
-                let ticket = self.next_ticket();
-                let key = self.callers.add_accepted(ticket, call, again, waker.clone());
+                let key = self.callers.add_accepted(call, again, waker.clone());
                 if let Some(after) = after {
                     self.callers.date_later(key, after);
                 }
@@ -76,7 +75,6 @@ impl State {
     fn enter(&mut self, now: Instant, entry: Entry, waker: &Waker) -> Result<CallerKey, CallError> {
         let Entry { message, timeout, in_line, idempotent } = entry;
         let deadline = timeout.resolve(self.connection.config().call_timeout).map(|after| now + after);
-        let ticket = self.next_ticket();
         let refused = if self.is_down() {
             let allowed = if in_line { self.may_wait(&message) } else { Err(Refusal::NotOpen) };
             if let Err(refusal) = allowed {
@@ -90,14 +88,14 @@ impl State {
         } else {
             let again = self.keeps_calls().then(|| Queued { message: message.clone(), deadline, idempotent });
             match self.connection.call(now, message, timeout) {
-                Ok(call) => return Ok(self.callers.add_accepted(ticket, call, again, waker.clone())),
+                Ok(call) => return Ok(self.callers.add_accepted(call, again, waker.clone())),
                 Err(refused) => refused,
             }
         };
         match refused.refusal {
             Refusal::Full | Refusal::NoSlot if in_line => {
                 let queued = Queued { message: refused.message, deadline, idempotent };
-                Ok(self.callers.add_in_line(ticket, queued, waker.clone()))
+                Ok(self.callers.add_in_line(queued, waker.clone()))
             }
             _ => Err(self.refuse(refused)),
         }

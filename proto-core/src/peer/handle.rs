@@ -50,7 +50,7 @@ impl Peer {
 
     /// Where the other end is, if the transport has such addresses. Of a client that has lost its connection, where it was.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.0.lock().remote
+        self.0.lock().remote.address()
     }
 
     /// Calls the other end: `peer.call("echo", "hello").await`. Options are set on the [`Call`] before it is awaited.

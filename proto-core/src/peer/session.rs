@@ -201,7 +201,7 @@ impl State {
             // Whoever wanted the end, on another thread, has told the connection that goes.
             connection.abort(now, *code);
         }
-        self.remote = remote;
+        self.remote = remote.into();
         if let Some(session) = &mut self.session {
             session.wanted = false;
         }

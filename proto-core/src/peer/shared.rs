@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::task::{Context, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -63,7 +63,7 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) connection: Connection,
-    pub(super) remote: Option<SocketAddr>,
+    pub(super) remote: Remote,
     /// Of a client that comes back.
     pub(super) session: Option<Box<Session>>,
     pub(super) callers: MaybeCallers,
@@ -74,8 +74,6 @@ pub(super) struct State {
     pub(super) attributes: Attributes,
     /// How much the driver reads at a time.
     pub(super) appetite: Appetite,
-    /// Numbers callers, so that one that has left cannot be taken for the next in its place.
-    tickets: u64,
     /// Those who wait have been told that the connection is ending.
     pub(super) ending: bool,
     /// It has come to rest, and its memory is with others.
@@ -86,14 +84,13 @@ impl State {
     pub(super) fn new(connection: Connection, remote: Option<SocketAddr>) -> Self {
         Self {
             connection,
-            remote,
+            remote: remote.into(),
             session: None,
             callers: MaybeCallers::default(),
             driver: None,
             watchers: Watchers::default(),
             attributes: Attributes::default(),
             appetite: Appetite::new(false),
-            tickets: 0,
             ending: false,
             has_lent: false,
         }
@@ -102,11 +99,6 @@ impl State {
     /// Comes to rest: lends its memory, if there is nothing to be done.
     pub(super) fn lend(&mut self) {
         self.has_lent |= spare::lend(&mut self.connection, &mut self.callers);
-    }
-
-    pub(super) const fn next_ticket(&mut self) -> u64 {
-        self.tickets += 1;
-        self.tickets
     }
 
     /// How much to read now.
@@ -293,6 +285,34 @@ impl State {
         let mut rest = VecDeque::new();
         self.sort_events(now, &mut rest, wakers);
         wakers.discard(rest);
+    }
+}
+
+/// Where the other end is, if the transport has such addresses: in half the memory, as long as it is a short one.
+#[derive(Debug)]
+pub(super) enum Remote {
+    Unknown,
+    Short(Ipv4Addr, u16),
+    Long(Box<SocketAddr>),
+}
+
+impl Remote {
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match *self {
+            Self::Unknown => None,
+            Self::Short(address, port) => Some(SocketAddr::from((address, port))),
+            Self::Long(ref address) => Some(**address),
+        }
+    }
+}
+
+impl From<Option<SocketAddr>> for Remote {
+    fn from(address: Option<SocketAddr>) -> Self {
+        match address {
+            None => Self::Unknown,
+            Some(SocketAddr::V4(address)) => Self::Short(*address.ip(), address.port()),
+            Some(address) => Self::Long(Box::new(address)),
+        }
     }
 }
 
