@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use adapter_tokio::{
     AddressAction, BindError, Bytes, CloseCode, CloseReason, Config, ConnectError, NoHandler, Peer, Refusal,
@@ -233,4 +234,23 @@ async fn a_handler_may_know_its_server() {
     assert_eq!(client.call("count", "").await.unwrap().body, "1");
     client.finish().await;
     serving.abort();
+}
+
+/// The time of its connections is kept as long as there are any, whoever has dropped the server; and no longer.
+#[test]
+fn connections_of_a_server_that_is_gone_end_in_time() {
+    on_both(|| async {
+        let config = Config { closing_timeout: Duration::from_millis(50), ..Config::default() };
+        let server = serve_with(config, echo()).await;
+        // They read and answer nothing.
+        let mut strangers = Vec::new();
+        for _ in 0..5 {
+            strangers.push(Raw::open(server.local_addr()).await);
+        }
+        until(|| server.connections() == 5).await;
+        server.served.abort();
+        until(|| server.connections() == 0).await;
+        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        until(|| tasks() == 0).await;
+    });
 }

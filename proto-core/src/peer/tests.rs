@@ -196,6 +196,8 @@ struct AlarmState {
     at: Option<Instant>,
     /// Whom it wakes.
     waker: Option<Waker>,
+    /// How much later it goes off than it should.
+    late: Duration,
     /// How often it was set to another time.
     settings: usize,
     /// Runs once, when the driver has looked at its deadlines: what another thread may do at that moment.
@@ -224,7 +226,8 @@ impl Sleep for Alarm {
         if let Some(meanwhile) = meanwhile {
             meanwhile();
         }
-        if self.time.now() >= at { Poll::Ready(()) } else { Poll::Pending }
+        let late = self.state(|state| state.late);
+        if self.time.now() >= at + late { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -75,6 +75,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let is_all = looked && self.link.is_read_blocked();
         if is_all && !wakes_in_time {
             moved |= self.tick(cx);
+            if self.armed.is_none() && !moved {
+                return Next::Others;
+            }
         }
         if is_closed && !moved {
             return self.ended().map_or(Next::Turn, Next::End);
@@ -123,17 +126,17 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 state.next_deadline()
             };
             wakers.wake();
+            let Some(at) = deadline else { return acted };
             // Heartbeats move the deadline away with every byte: a timer that is too early goes off once and is set then,
-            // rather than each time.
-            let armed = self.armed.take().map(|(at, _)| at);
-            let Some(at) = armed.into_iter().chain(deadline).min() else { return acted };
+            // rather than each time. One that should have gone off by now may do so a little later, and is not waited for.
+            let armed = self.armed.take().map(|(armed, _)| armed).filter(|&armed| armed > now);
+            let at = armed.map_or(at, |armed| armed.min(at));
             if self.sleep.poll_until(cx, at).is_pending() {
                 self.armed = Some((at, WakerId::of(cx.waker())));
                 return acted;
             }
-            // A timer that is early is asked again, with the clock's time in between.
-            if deadline == Some(at) && self.now() < at {
-                cx.waker().wake_by_ref();
+            // A timer that is early is asked again, with other tasks and the clock's time in between.
+            if self.now() < at {
                 return acted;
             }
         }

@@ -145,6 +145,23 @@ fn a_call_that_was_made_without_asking_for_the_time_has_its_deadline() {
     assert!(poll(calls[0].as_mut()).is_pending());
 }
 
+/// Timers of many runtimes go off a little late. Nobody waits for one that is not needed any more.
+#[test]
+fn a_timer_that_is_late_gives_no_turns() {
+    let mut rig = open(Some(HeartbeatConfig::default()));
+    rig.rest();
+    rig.alarm.state(|alarm| alarm.late = Duration::from_millis(1));
+    let at = rig.alarm.next().expect("heartbeats have a deadline");
+    rig.sleep(Duration::from_millis(100));
+    // What is said moves the deadline away from where the timer is set.
+    rig.peer().push(1, "").unwrap();
+    rig.rest();
+    rig.pass_until(at);
+    let before = rig.transport.script(|script| script.reads);
+    assert!(rig.drive().is_pending());
+    assert!(rig.transport.script(|script| script.reads) - before <= 2);
+}
+
 /// The timer wakes the task that drives the connection now, which need not be the one that did when it was set.
 #[test]
 fn a_driver_that_moves_to_another_task_is_woken_there() {
