@@ -2,8 +2,8 @@
 //!
 //! Most calls wait equally long, so that who comes last is due last: it goes to the end of the line, or close to it, and is
 //! taken out in constant time. Whoever would have to go further to the front is kept in a binary heap beside it. A removed
-//! deadline leaves nothing behind, so that neither is larger than the number of calls in flight, and ties are
-//! broken by slot, so that the order is always the same.
+//! deadline leaves nothing behind, so that neither is larger than the number of calls in flight. Who comes first is first among
+//! those in line that are due together.
 
 use alloc::vec::Vec;
 
@@ -64,7 +64,7 @@ impl Deadlines {
         let mut previous = self.tail;
         for _ in 0..STEPS {
             match self.in_line(previous) {
-                Some(key) if key > (at, slot) => previous = self.neighbours(previous).0,
+                Some((other, _)) if other > at => previous = self.neighbours(previous).0,
                 _ => return self.stand(slot, previous),
             }
         }
@@ -229,13 +229,15 @@ mod tests {
                 if due {
                     let mut popped = Vec::new();
                     while let Some(slot) = deadlines.pop_due(Instant::from_nanos(nanos)) {
-                        popped.push(slot);
+                        popped.push((model[&slot], slot));
                     }
+                    prop_assert!(popped.is_sorted_by_key(|&(at, _)| at), "{:?}", popped);
+                    popped.sort_unstable();
                     let mut expected: Vec<(u64, u16)> =
                         model.iter().filter(|&(_, &at)| at <= nanos).map(|(&slot, &at)| (at, slot)).collect();
                     expected.sort_unstable();
                     model.retain(|_, at| *at > nanos);
-                    prop_assert_eq!(popped, expected.into_iter().map(|(_, slot)| slot).collect::<Vec<_>>());
+                    prop_assert_eq!(popped, expected);
                 } else if model.remove(&slot).is_some() {
                     deadlines.remove(slot);
                 } else {

@@ -123,19 +123,22 @@ pub(super) struct Caller {
     ticket: u64,
     waker: Option<Waker>,
     stage: Stage,
+    /// What is in line; or what to call again with, if the connection is lost on which it was accepted and another one may follow.
+    /// It is dropped where no lock is held.
+    queued: Option<Queued>,
     /// How the connection ended on which it was sent before: it may have been run, whatever becomes of it now.
     sent_before: Option<Box<CloseReason>>,
 }
 
 #[derive(Debug)]
 enum Stage {
-    InLine(Queued),
+    InLine,
     /// Taken out of the line, to be accepted or put back.
     AtTheDesk,
-    /// Accepted, with what to call again with, if its connection is lost and another one may follow.
-    Accepted(CallId, Option<Queued>),
-    /// With what was kept to call again with: it is dropped where no lock is held.
-    Ended(CallResult, Option<Queued>),
+    Accepted(CallId),
+    Ended(CallResult),
+    /// Its caller has what it came to.
+    Gone,
 }
 
 #[derive(Clone, Debug)]
@@ -196,7 +199,7 @@ impl Callers {
     /// A caller whose call was accepted.
     pub(super) fn add_accepted(&mut self, call: CallId, again: Option<Queued>, waker: Waker) -> CallerKey {
         self.kept_bytes += kept_len(again.as_ref());
-        let key = self.add(Stage::Accepted(call, again), waker);
+        let key = self.add(Stage::Accepted(call), again, waker);
         self.seats.take(call, key);
         key
     }
@@ -217,11 +220,11 @@ impl Callers {
             let Some(caller) = table.get_mut(key.index).filter(|caller| caller.ticket == key.ticket) else {
                 continue;
             };
-            if let Stage::Accepted(call, again) = &mut caller.stage {
-                if let Some(again) = again {
+            if let Stage::Accepted(call) = caller.stage {
+                if let Some(again) = &mut caller.queued {
                     again.deadline = Some(now + after);
                 }
-                set(*call, now + after);
+                set(call, now + after);
             }
         }
         undated.shrink_to(KEPT);
@@ -231,7 +234,7 @@ impl Callers {
     pub(super) fn add_in_line(&mut self, queued: Queued, waker: Waker) -> CallerKey {
         self.stand(&queued);
         let deadline = queued.deadline;
-        let key = self.add(Stage::InLine(queued), waker);
+        let key = self.add(Stage::InLine, Some(queued), waker);
         self.line.push_back(key);
         self.line_deadlines.extend(deadline.map(|at| (at, key)));
         key
@@ -245,8 +248,13 @@ impl Callers {
         wakers: &mut Wakers,
     ) -> Option<(CallResult, Option<Queued>)> {
         let caller = self.table.get_mut(key.index).filter(|caller| caller.ticket == key.ticket)?;
-        if matches!(caller.stage, Stage::Ended(..)) {
-            let Stage::Ended(result, again) = self.remove(key).stage else { return None };
+        if matches!(caller.stage, Stage::Ended(_)) {
+            let Stage::Ended(result) = mem::replace(&mut caller.stage, Stage::Gone) else { return None };
+            let again = caller.queued.take();
+            self.reply_bytes -= reply_len(&result);
+            self.kept_bytes -= kept_len(again.as_ref());
+            drop(self.table.remove(key.index));
+            self.shrink();
             return Some((result, again));
         }
         if caller.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
@@ -264,28 +272,31 @@ impl Callers {
         }
         let caller = self.remove(key);
         let call = match &caller.stage {
-            Stage::Accepted(call, _) => {
+            Stage::Accepted(call) => {
                 self.seats.leave(*call);
                 Some(*call)
             }
-            Stage::InLine(queued) => {
-                if let Some(at) = queued.deadline {
-                    self.line_deadlines.remove(&(at, key));
+            Stage::InLine => {
+                if let Some(queued) = &caller.queued {
+                    if let Some(at) = queued.deadline {
+                        self.line_deadlines.remove(&(at, key));
+                    }
+                    self.step_out(queued);
                 }
-                self.step_out(queued);
                 self.moved_up = true;
                 self.forget_leavers();
                 None
             }
-            Stage::AtTheDesk | Stage::Ended(..) => None,
+            Stage::AtTheDesk | Stage::Ended(_) | Stage::Gone => None,
         };
         (call, Some(caller))
     }
 
-    fn add(&mut self, stage: Stage, waker: Waker) -> CallerKey {
+    fn add(&mut self, stage: Stage, queued: Option<Queued>, waker: Waker) -> CallerKey {
         self.tickets += 1;
         let ticket = self.tickets;
-        let index = self.table.insert(Caller { ticket, waker: Some(waker), stage, sent_before: None });
+        let index =
+            self.table.insert(Caller { ticket, waker: Some(waker), stage, queued, sent_before: None });
         CallerKey { ticket, index }
     }
 
@@ -294,10 +305,11 @@ impl Callers {
         loop {
             let key = self.line.pop_front()?;
             let Some(caller) = self.table.get_mut(key.index) else { continue };
-            if caller.ticket != key.ticket || !matches!(caller.stage, Stage::InLine(_)) {
+            if caller.ticket != key.ticket || !matches!(caller.stage, Stage::InLine) {
                 continue;
             }
-            if let Stage::InLine(queued) = mem::replace(&mut caller.stage, Stage::AtTheDesk) {
+            caller.stage = Stage::AtTheDesk;
+            if let Some(queued) = caller.queued.take() {
                 if let Some(at) = queued.deadline {
                     self.line_deadlines.remove(&(at, key));
                 }
@@ -310,13 +322,14 @@ impl Callers {
     pub(super) fn back_in_line(&mut self, key: CallerKey, queued: Queued) {
         self.stand(&queued);
         self.line_deadlines.extend(queued.deadline.map(|at| (at, key)));
-        self.table[key.index].stage = Stage::InLine(queued);
+        self.put_in_line(key, queued);
         self.line.push_front(key);
     }
 
     pub(super) fn accept(&mut self, key: CallerKey, call: CallId, again: Option<Queued>) {
         self.kept_bytes += kept_len(again.as_ref());
-        self.table[key.index].stage = Stage::Accepted(call, again);
+        let caller = &mut self.table[key.index];
+        (caller.stage, caller.queued) = (Stage::Accepted(call), again);
         self.seats.take(call, key);
     }
 
@@ -324,6 +337,9 @@ impl Callers {
     /// and was certainly not run, or may be run twice, goes back in line.
     pub(super) fn end(&mut self, call: CallId, result: CallResult, hope: bool, wakers: &mut Wakers) {
         let Some(key) = self.seats.leave(call) else { return };
+        if result.is_ok() {
+            return self.finish(key, result, wakers);
+        }
         let (delivery, reason) = match &result {
             Err(CallError::Lost { delivery, reason }) => (Some(*delivery), Some(reason)),
             result if is_draining(result) => (Some(Delivery::NotSent), None),
@@ -344,11 +360,10 @@ impl Callers {
         delivery: Delivery,
         reason: Option<&CloseReason>,
     ) -> Option<Queued> {
-        let Stage::Accepted(_, again) = &mut self.table[key.index].stage else { return None };
-        let may = again.as_ref().is_some_and(|again| again.idempotent || delivery == Delivery::NotSent);
-        let queued = again.take_if(|_| may)?;
+        let caller = &mut self.table[key.index];
+        let queued = caller.queued.take_if(|again| again.idempotent || delivery == Delivery::NotSent)?;
         if delivery == Delivery::MaybeSent {
-            self.table[key.index].sent_before = reason.cloned().map(Box::new);
+            caller.sent_before = reason.cloned().map(Box::new);
         }
         self.kept_bytes -= kept_len(Some(&queued));
         Some(queued)
@@ -358,23 +373,21 @@ impl Callers {
     fn step_back(&mut self, key: CallerKey, queued: Queued) {
         self.stand(&queued);
         self.line_deadlines.extend(queued.deadline.map(|at| (at, key)));
-        self.table[key.index].stage = Stage::InLine(queued);
+        self.put_in_line(key, queued);
         let at = self.line.partition_point(|other| other.ticket < key.ticket);
         self.line.insert(at, key);
     }
 
     pub(super) fn finish(&mut self, key: CallerKey, mut result: CallResult, wakers: &mut Wakers) {
-        if let Some(reason) = self.table[key.index].sent_before.take() {
+        let caller = &mut self.table[key.index];
+        if let Some(reason) = caller.sent_before.take() {
             result = result.map_err(|error| tell_the_truth(error, *reason));
         }
         self.reply_bytes += reply_len(&result);
-        let caller = &mut self.table[key.index];
         wakers.extend(caller.waker.take());
-        let again = match &mut caller.stage {
-            Stage::Accepted(_, again) => again.take(),
-            _ => None,
-        };
-        if let Stage::InLine(queued) = mem::replace(&mut caller.stage, Stage::Ended(result, again)) {
+        let was_in_line = matches!(caller.stage, Stage::InLine);
+        caller.stage = Stage::Ended(result);
+        if let Some(queued) = caller.queued.take_if(|_| was_in_line) {
             self.step_out(&queued);
             self.moved_up = true;
             wakers.discard_message(queued.message);
@@ -400,17 +413,27 @@ impl Callers {
     fn remove(&mut self, key: CallerKey) -> Caller {
         let caller = self.table.remove(key.index);
         match &caller.stage {
-            Stage::Ended(result, again) => {
+            Stage::Ended(result) => {
                 self.reply_bytes -= reply_len(result);
-                self.kept_bytes -= kept_len(again.as_ref());
+                self.kept_bytes -= kept_len(caller.queued.as_ref());
             }
-            Stage::Accepted(_, again) => self.kept_bytes -= kept_len(again.as_ref()),
-            Stage::InLine(_) | Stage::AtTheDesk => {}
+            Stage::Accepted(_) => self.kept_bytes -= kept_len(caller.queued.as_ref()),
+            Stage::InLine | Stage::AtTheDesk | Stage::Gone => {}
         }
+        self.shrink();
+        caller
+    }
+
+    /// Gives back what many callers needed, when the last of them has gone.
+    fn shrink(&mut self) {
         if self.table.is_empty() && self.table.capacity() > KEPT {
             *self = Self { moved_up: self.moved_up, tickets: self.tickets, ..Self::new() };
         }
-        caller
+    }
+
+    fn put_in_line(&mut self, key: CallerKey, queued: Queued) {
+        let caller = &mut self.table[key.index];
+        (caller.stage, caller.queued) = (Stage::InLine, Some(queued));
     }
 
     fn stand(&mut self, queued: &Queued) {
@@ -429,7 +452,7 @@ impl Callers {
             let Self { table, line, .. } = self;
             line.retain(|key| {
                 table.get(key.index).is_some_and(|caller| {
-                    caller.ticket == key.ticket && matches!(caller.stage, Stage::InLine(_))
+                    caller.ticket == key.ticket && matches!(caller.stage, Stage::InLine)
                 })
             });
         }
