@@ -2,44 +2,46 @@
 //! ask for it.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use super::output::Output;
 use super::{Connection, calls, events, requests};
 
-/// Memory that a connection at rest has no use for. All of it is empty.
+/// Memory that connections at rest have lent, by its kinds, since they do not lend all of it at the same time. All of it is empty.
 #[derive(Debug, Default)]
-pub(crate) struct Buffers {
-    output: Option<Box<Output>>,
-    events: Option<Box<events::Queue>>,
-    calls: Option<Box<calls::Table>>,
-    requests: Option<Box<requests::Table>>,
-}
-
-impl Buffers {
-    pub(crate) fn held_bytes(&self) -> usize {
-        self.output.as_ref().map_or(0, |output| output.held_bytes([None; 3]))
-            + self.events.as_ref().map_or(0, |queue| queue.held_bytes())
-            + self.calls.as_ref().map_or(0, |table| table.held_bytes())
-            + self.requests.as_ref().map_or(0, |table| table.held_bytes())
-    }
+pub(crate) struct Stock {
+    outputs: Vec<Box<Output>>,
+    events: Vec<Box<events::Queue>>,
+    calls: Vec<Box<calls::Table>>,
+    requests: Vec<Box<requests::Table>>,
 }
 
 impl Connection {
-    /// Lends what [`shrink`](Self::shrink) gives back to other connections of one thread.
-    pub(crate) fn lend_buffers(&mut self) -> Buffers {
-        Buffers {
-            output: self.outbox.lend(),
-            events: self.events.lend(),
-            calls: self.calls.lend(),
-            requests: self.requests.lend(),
-        }
+    /// Lends what [`shrink`](Self::shrink) gives back to other connections of one thread, up to so many bytes and so many of a
+    /// kind. Says how many bytes that is.
+    pub(crate) fn lend_buffers(&mut self, stock: &mut Stock, most: usize, of_a_kind: usize) -> usize {
+        let mut lent = 0;
+        let Stock { outputs, events, calls, requests } = stock;
+        let mut keep = |bytes: usize, kept: usize| {
+            let fits = lent + bytes <= most && kept < of_a_kind;
+            lent += if fits { bytes } else { 0 };
+            fits
+        };
+        outputs.extend(self.outbox.lend().filter(|output| keep(output.kept_bytes(), outputs.len())));
+        events.extend(self.events.lend().filter(|queue| keep(queue.held_bytes(), events.len())));
+        calls.extend(self.calls.lend().filter(|table| keep(table.held_bytes(), calls.len())));
+        requests.extend(self.requests.lend().filter(|table| keep(table.held_bytes(), requests.len())));
+        lent
     }
 
-    /// Takes what another connection has lent, as far as there is none here.
-    pub(crate) fn borrow_buffers(&mut self, buffers: &mut Buffers) {
-        self.outbox.borrow(&mut buffers.output);
-        self.events.borrow(&mut buffers.events);
-        self.calls.borrow(&mut buffers.calls);
-        self.requests.borrow(&mut buffers.requests);
+    /// Takes what others have lent, as far as there is none here. Says how many bytes that is.
+    pub(crate) fn borrow_buffers(&mut self, stock: &mut Stock) -> usize {
+        let mut taken = 0;
+        let Stock { outputs, events, calls, requests } = stock;
+        taken += self.outbox.borrow(outputs).map_or(0, Output::kept_bytes);
+        taken += self.events.borrow(events).map_or(0, events::Queue::held_bytes);
+        taken += self.calls.borrow(calls).map_or(0, calls::Table::held_bytes);
+        taken += self.requests.borrow(requests).map_or(0, requests::Table::held_bytes);
+        taken
     }
 }

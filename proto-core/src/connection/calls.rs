@@ -325,15 +325,16 @@ impl Calls {
         Some(table)
     }
 
-    /// Takes a table that somebody else has no use for, unless there is one.
+    /// Takes a table that somebody else has no use for, unless there is one here. Gives what it took.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, table: &mut Option<Box<Table>>) {
-        if self.table.is_none() {
-            self.table = table.take();
-            if let Some(table) = &mut self.table {
-                table.latest = self.first_generation;
-            }
+    pub(super) fn borrow(&mut self, tables: &mut Vec<Box<Table>>) -> Option<&Table> {
+        if self.table.is_some() {
+            return None;
         }
+        self.table = tables.pop();
+        let table = self.table.as_mut()?;
+        table.latest = self.first_generation;
+        Some(table)
     }
 }
 

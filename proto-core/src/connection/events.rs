@@ -2,6 +2,8 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+#[cfg(feature = "peer")]
+use alloc::vec::Vec;
 use core::mem;
 
 use crate::event::Event;
@@ -102,12 +104,14 @@ impl Events {
         self.queue.take_if(|queue| queue.queue.is_empty() && queue.replies == 0)
     }
 
-    /// Takes a queue that somebody else has no use for, unless there is one.
+    /// Takes a queue that somebody else has no use for, unless there is one here. Gives what it took.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, queue: &mut Option<Box<Queue>>) {
-        if self.queue.is_none() {
-            self.queue = queue.take();
+    pub(super) fn borrow(&mut self, queues: &mut Vec<Box<Queue>>) -> Option<&Queue> {
+        if self.queue.is_some() {
+            return None;
         }
+        self.queue = queues.pop();
+        self.queue.as_deref()
     }
 
     /// Makes room for a reply that begins to arrive in fragments.

@@ -77,7 +77,7 @@ use crate::wire::{
 };
 
 #[cfg(feature = "peer")]
-pub(crate) use self::buffers::Buffers;
+pub(crate) use self::buffers::Stock;
 pub use self::counters::Counters;
 pub use self::heartbeat::RoundTrip;
 pub use self::output::Chunks;

@@ -177,12 +177,14 @@ impl Outbox {
         if self.pending() > 0 { None } else { self.output.take() }
     }
 
-    /// Takes what somebody else has no use for, unless there is one.
+    /// Takes what somebody else has no use for, unless there is one here. Gives what it took.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, output: &mut Option<Box<Output>>) {
-        if self.output.is_none() {
-            self.output = output.take();
+    pub(super) fn borrow(&mut self, outputs: &mut Vec<Box<Output>>) -> Option<&Output> {
+        if self.output.is_some() {
+            return None;
         }
+        self.output = outputs.pop();
+        self.output.as_deref()
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -196,12 +196,14 @@ impl Requests {
         Some(table)
     }
 
-    /// Takes a table that somebody else has no use for, unless there is one.
+    /// Takes a table that somebody else has no use for, unless there is one here. Gives what it took.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, table: &mut Option<Box<Table>>) {
-        if self.table.is_none() {
-            self.table = table.take();
+    pub(super) fn borrow(&mut self, tables: &mut Vec<Box<Table>>) -> Option<&Table> {
+        if self.table.is_some() {
+            return None;
         }
+        self.table = tables.pop();
+        self.table.as_deref()
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -7,22 +7,17 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::callers::MaybeCallers;
-use crate::connection::{Buffers, Connection};
+use crate::connection::{Connection, Stock};
 
 /// How much is kept for one thread: for so many connections that begin to work before others have ended, and so many bytes.
 const KEPT: usize = 64;
 const KEPT_BYTES: usize = 1 << 20;
 
-/// What one connection has lent.
-#[derive(Debug, Default)]
-pub(super) struct Spare {
-    buffers: Buffers,
-    callers: MaybeCallers,
-}
-
+/// What connections have lent.
 #[derive(Default)]
 struct Shelf {
-    spares: Vec<Spare>,
+    stock: Stock,
+    callers: Vec<MaybeCallers>,
     bytes: usize,
 }
 
@@ -34,32 +29,33 @@ pub(super) fn lend(connection: &mut Connection, callers: &mut MaybeCallers) -> b
     if connection.calls_in_flight() + connection.requests_in_flight() > 0 {
         return false;
     }
-    let callers = if callers.is_empty() { callers.lend() } else { MaybeCallers::default() };
-    let spare = Spare { buffers: connection.lend_buffers(), callers };
-    let bytes = spare.buffers.held_bytes() + spare.callers.spare_bytes();
-    // A thread that is about to end keeps nothing.
-    let _ = SHELF.try_with(|shelf| {
-        let mut shelf = shelf.borrow_mut();
-        if bytes > 0 && shelf.spares.len() < KEPT && shelf.bytes + bytes <= KEPT_BYTES {
-            shelf.bytes += bytes;
-            shelf.spares.push(spare);
+    let own = if callers.is_empty() { callers.lend() } else { MaybeCallers::default() };
+    let shelved = SHELF.try_with(|shelf| {
+        let Shelf { stock, callers, bytes } = &mut *shelf.borrow_mut();
+        *bytes += connection.lend_buffers(stock, KEPT_BYTES - *bytes, KEPT);
+        let held = own.spare_bytes();
+        if held > 0 && callers.len() < KEPT && *bytes + held <= KEPT_BYTES {
+            *bytes += held;
+            callers.push(own);
         }
     });
+    if shelved.is_err() {
+        // A thread that is about to end keeps nothing.
+        connection.shrink();
+    }
     true
 }
 
-/// Gives a connection that begins to work what another one has lent.
+/// Gives a connection that begins to work what others have lent.
 pub(super) fn borrow(connection: &mut Connection, callers: &mut MaybeCallers) {
-    let spare = SHELF.try_with(|shelf| {
-        let mut shelf = shelf.borrow_mut();
-        let spare = shelf.spares.pop()?;
-        shelf.bytes -= spare.buffers.held_bytes() + spare.callers.spare_bytes();
-        Some(spare)
-    });
-    if let Ok(Some(mut spare)) = spare {
-        connection.borrow_buffers(&mut spare.buffers);
+    let _ = SHELF.try_with(|shelf| {
+        let shelf = &mut *shelf.borrow_mut();
+        shelf.bytes -= connection.borrow_buffers(&mut shelf.stock);
         if callers.is_none() {
-            *callers = spare.callers;
+            if let Some(lent) = shelf.callers.pop() {
+                shelf.bytes -= lent.spare_bytes();
+                *callers = lent;
+            }
         }
-    }
+    });
 }
