@@ -98,7 +98,8 @@ impl State {
 
     /// Comes to rest: lends its memory, if there is nothing to be done.
     pub(super) fn lend(&mut self) {
-        self.has_lent |= spare::lend(&mut self.connection, &mut self.callers);
+        spare::lend(&mut self.connection, &mut self.callers);
+        self.has_lent = true;
     }
 
     /// How much to read now.

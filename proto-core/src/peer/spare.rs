@@ -23,12 +23,8 @@ struct Shelf {
 
 std::thread_local!(static SHELF: RefCell<Shelf> = RefCell::default());
 
-/// Lends the memory of a connection that comes to rest, unless a call is in flight: what that has a place in cannot be lent.
-/// Says whether it did.
-pub(super) fn lend(connection: &mut Connection, callers: &mut MaybeCallers) -> bool {
-    if connection.calls_in_flight() + connection.requests_in_flight() > 0 {
-        return false;
-    }
+/// Lends the memory of a connection that comes to rest, but for that in which a call has its place.
+pub(super) fn lend(connection: &mut Connection, callers: &mut MaybeCallers) {
     let own = if callers.is_empty() { callers.lend() } else { MaybeCallers::default() };
     let shelved = SHELF.try_with(|shelf| {
         let Shelf { stock, callers, bytes } = &mut *shelf.borrow_mut();
@@ -43,7 +39,6 @@ pub(super) fn lend(connection: &mut Connection, callers: &mut MaybeCallers) -> b
         // A thread that is about to end keeps nothing.
         connection.shrink();
     }
-    true
 }
 
 /// Gives a connection that begins to work what others have lent.
