@@ -142,10 +142,11 @@ fn messages_in_line_are_held_bytes_until_they_leave_it() {
     for call in &mut in_line {
         assert!(poll(call.as_mut()).is_pending());
     }
-    assert_eq!(peer.held_bytes(), idle + 15_000);
+    assert!(peer.held_bytes() >= idle + 15_000);
     assert!(rig.turn().is_pending());
     assert_eq!(peer.held_bytes(), idle + 15_000, "one that is tried in vain stays in line");
     drop(in_line.pop());
+    assert!(rig.turn().is_pending());
     assert_eq!(peer.held_bytes(), idle + 10_000);
     // Their time is up; the one that runs ends with them.
     rig.time.pass(core::time::Duration::from_secs(10));
