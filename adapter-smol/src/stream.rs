@@ -15,7 +15,7 @@ use proto_core::peer::Io;
 #[derive(Debug)]
 pub struct Stream {
     socket: Async<TcpStream>,
-    /// There was nothing to read, and the reactor has been asked to say when there is.
+    /// There is nothing to read, as far as was seen: the reactor says when there is.
     waits: bool,
 }
 
@@ -55,15 +55,19 @@ impl Io for Stream {
         most: usize,
         sink: &mut dyn FnMut(&mut [u8]),
     ) -> Poll<io::Result<usize>> {
-        self.read(cx, |mut stream| {
+        let mut is_all = false;
+        let read = self.read(cx, |mut stream| {
             adapter_kit::with_read_buffer(most, |buffer| {
                 let n = stream.read(buffer)?;
                 if n > 0 {
                     sink(&mut buffer[..n]);
                 }
+                is_all = n > 0 && n < buffer.len();
                 Ok(n)
             })
-        })
+        });
+        self.waits |= is_all;
+        read
     }
 
     fn read_now(&mut self, most: usize, sink: &mut dyn FnMut(&mut [u8])) -> Option<Poll<io::Result<usize>>> {
