@@ -5,15 +5,18 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::output::Output;
-use super::{Connection, calls, events, requests};
+use super::{Connection, events, requests, slots};
+
+/// They go from connection to connection as they are: nothing is moved but a pointer.
+pub(super) type Boxes<T> = Vec<Box<T>>;
 
 /// Memory that connections at rest have lent, by its kinds, since they do not lend all of it at the same time. All of it is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Stock {
-    outputs: Vec<Box<Output>>,
-    events: Vec<Box<events::Queue>>,
-    calls: Vec<Box<calls::Table>>,
-    requests: Vec<Box<requests::Table>>,
+    outputs: Boxes<Output>,
+    events: Boxes<events::Queue>,
+    calls: Boxes<slots::Table>,
+    requests: Boxes<requests::Table>,
 }
 
 impl Connection {
@@ -40,7 +43,7 @@ impl Connection {
         let Stock { outputs, events, calls, requests } = stock;
         taken += self.outbox.borrow(outputs).map_or(0, Output::kept_bytes);
         taken += self.events.borrow(events).map_or(0, events::Queue::held_bytes);
-        taken += self.calls.borrow(calls).map_or(0, calls::Table::held_bytes);
+        taken += self.calls.borrow(calls).map_or(0, slots::Table::held_bytes);
         taken += self.requests.borrow(requests).map_or(0, requests::Table::held_bytes);
         taken
     }

@@ -14,9 +14,11 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::deadlines::Deadlines;
+#[cfg(feature = "peer")]
+use super::buffers::Boxes;
 use super::lanes::Place;
 use super::partial::Partial;
+use super::slots::{Slot, State, Table, later};
 use crate::error::Delivery;
 use crate::time::Instant;
 use crate::wire::Sequence;
@@ -32,48 +34,6 @@ pub(super) struct Calls {
     limit: u32,
     /// Where a slot that has never been used starts: later than any generation that was used.
     first_generation: u32,
-}
-
-#[derive(Debug)]
-pub(super) struct Table {
-    slots: Vec<Slot>,
-    /// The latest generation of any slot.
-    latest: u32,
-    /// First of the list of free slots.
-    free: Option<u16>,
-    /// Slots that are not free.
-    used: u32,
-    deadlines: Deadlines,
-}
-
-#[derive(Debug)]
-struct Slot {
-    generation: u32,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Free {
-        next: Option<u16>,
-    },
-    /// The REQUEST waits to be committed, or the rest of it does.
-    Waiting {
-        place: Option<Place>,
-        deadline: Option<Instant>,
-        started: bool,
-    },
-    /// The REQUEST is committed and ends at this position of the byte stream.
-    Committed {
-        end: u64,
-        reply: Option<Box<Partial>>,
-    },
-    /// The caller's side has ended; the final REPLY is still to come, once the peer has all of the REQUEST or a CANCEL in
-    /// place of the rest.
-    Abandoned {
-        sent: bool,
-        reply: Option<Box<Partial>>,
-    },
 }
 
 /// What a REPLY found.
@@ -327,7 +287,7 @@ impl Calls {
 
     /// Takes a table that somebody else has no use for, unless there is one here. Gives what it took.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, tables: &mut Vec<Box<Table>>) -> Option<&Table> {
+    pub(super) fn borrow(&mut self, tables: &mut Boxes<Table>) -> Option<&Table> {
         if self.table.is_some() {
             return None;
         }
@@ -336,62 +296,6 @@ impl Calls {
         table.latest = self.first_generation;
         Some(table)
     }
-}
-
-impl Slot {
-    fn reply(&self) -> Option<&Partial> {
-        match &self.state {
-            State::Committed { reply, .. } | State::Abandoned { reply, .. } => reply.as_deref(),
-            State::Free { .. } | State::Waiting { .. } => None,
-        }
-    }
-}
-
-impl Table {
-    const fn new() -> Self {
-        Self { slots: Vec::new(), latest: 1, free: None, used: 0, deadlines: Deadlines::new() }
-    }
-
-    /// What it holds beside what is in its slots.
-    pub(super) fn held_bytes(&self) -> usize {
-        size_of::<Self>() + self.slots.capacity() * size_of::<Slot>() + self.deadlines.held_bytes()
-    }
-
-    fn take_slot(&mut self, first_generation: u32, state: State) -> Sequence {
-        self.used += 1;
-        let Some(number) = self.free else {
-            self.slots.push(Slot { generation: first_generation, state });
-            return Sequence::call(first_generation, (self.slots.len() - 1) as u16);
-        };
-        let slot = &mut self.slots[usize::from(number)];
-        if let State::Free { next } = slot.state {
-            self.free = next;
-        }
-        slot.state = state;
-        Sequence::call(slot.generation, number)
-    }
-
-    fn free_slot(&mut self, number: u16) {
-        self.deadlines.remove(number);
-        let slot = &mut self.slots[usize::from(number)];
-        slot.generation = next_generation(slot.generation);
-        self.latest = later(self.latest, slot.generation);
-        slot.state = State::Free { next: self.free };
-        self.free = Some(number);
-        self.used -= 1;
-    }
-}
-
-pub(super) const fn next_generation(generation: u32) -> u32 {
-    match generation.wrapping_add(1) {
-        0 => 1,
-        next => next,
-    }
-}
-
-/// The later of two generations, as serial numbers (RFC 1982).
-const fn later(one: u32, two: u32) -> u32 {
-    if (two.wrapping_sub(one) as i32) > 0 { two } else { one }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //!
 //! A command that cannot be carried out changes nothing and gives back what it was given.
 
+#[cfg(feature = "peer")]
 use core::time::Duration;
 
 use bytes::Bytes;

@@ -6,9 +6,9 @@
 
 use bytes::Bytes;
 
-use super::calls::next_generation;
 use super::close::Closing;
 use super::lanes::{Lanes, Place};
+use super::slots::next_generation;
 use super::waiting::{Cut, Piece, Rest, Waiting};
 use super::{Connection, State, Timer, micros_since};
 use crate::error::Delivery;

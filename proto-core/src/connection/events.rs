@@ -2,10 +2,10 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-#[cfg(feature = "peer")]
-use alloc::vec::Vec;
 use core::mem;
 
+#[cfg(feature = "peer")]
+use super::buffers::Boxes;
 use crate::event::Event;
 
 /// For how many events room is kept while there are none.
@@ -106,7 +106,7 @@ impl Events {
 
     /// Takes a queue that somebody else has no use for, unless there is one here. Gives what it took.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, queues: &mut Vec<Box<Queue>>) -> Option<&Queue> {
+    pub(super) fn borrow(&mut self, queues: &mut Boxes<Queue>) -> Option<&Queue> {
         if self.queue.is_some() {
             return None;
         }

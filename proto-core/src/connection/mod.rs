@@ -11,13 +11,13 @@
 //! | `receive`, `inbound`, `partial` | bytes to frames, fragments to messages |
 //! | `admit`, `frames` | what a header may bring, what a whole frame does |
 //! | `whole` | the short way of messages that come and go whole |
-//! | `calls`, `requests`, `credit` | the two tables and the accounts |
+//! | `calls`, `slots`, `requests`, `credit` | the two tables and the accounts |
 //! | `lanes`, `waiting`, `commit`, `outbox`, `output` | what waits, how it gets its order, bytes in their order |
 //! | `outputs` | what a connection says when asked |
 //! | `drain`, `close` | the ways to the end |
 //! | `foreign` | what is different in another wire format |
 //! | `layered` | a byte layer between the transport and all of this |
-//! | `liveness`, `heartbeat`, `progress` | whether the peer is there, and not too slow |
+//! | `liveness`, `heartbeat`, `round_trip`, `progress` | whether the peer is there, how far away, and not too slow |
 //! | `timers`, `deadlines` | when time matters |
 //! | `buffers` | memory that is lent from one to the next |
 
@@ -48,6 +48,8 @@ mod progress;
 mod queue;
 mod receive;
 mod requests;
+mod round_trip;
+mod slots;
 mod timers;
 mod transport;
 mod waiting;
@@ -79,8 +81,8 @@ use crate::wire::{
 #[cfg(feature = "peer")]
 pub(crate) use self::buffers::Stock;
 pub use self::counters::Counters;
-pub use self::heartbeat::RoundTrip;
 pub use self::output::Chunks;
+pub use self::round_trip::RoundTrip;
 pub use self::timers::{Deadline, Timer};
 
 /// Which end of the byte stream this is. It matters for the handshake only.

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+#[cfg(feature = "peer")]
+use super::buffers::Boxes;
 use super::lanes::Lanes;
 use super::output::{Chunks, Output};
 use super::waiting::Cut;
@@ -179,7 +181,7 @@ impl Outbox {
 
     /// Takes what somebody else has no use for, unless there is one here. Gives what it took.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, outputs: &mut Vec<Box<Output>>) -> Option<&Output> {
+    pub(super) fn borrow(&mut self, outputs: &mut Boxes<Output>) -> Option<&Output> {
         if self.output.is_some() {
             return None;
         }

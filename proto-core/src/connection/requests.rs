@@ -11,6 +11,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+#[cfg(feature = "peer")]
+use super::buffers::Boxes;
 use super::partial::Partial;
 use crate::error::ProtocolError;
 use crate::wire::{Lane, Sequence, charge};
@@ -198,7 +200,7 @@ impl Requests {
 
     /// Takes a table that somebody else has no use for, unless there is one here. Gives what it took.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, tables: &mut Vec<Box<Table>>) -> Option<&Table> {
+    pub(super) fn borrow(&mut self, tables: &mut Boxes<Table>) -> Option<&Table> {
         if self.table.is_some() {
             return None;
         }

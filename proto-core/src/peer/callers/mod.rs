@@ -3,85 +3,33 @@
 //! All of it lies under the connection's lock, so nothing here wakes a task or drops a value of the application: both
 //! are handed out, for whoever holds the lock to do after it.
 
+mod line;
+mod maybe;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::mem;
-use core::ops::{Deref, DerefMut};
 use core::task::Waker;
 use core::time::Duration;
 
 use slab::Slab;
 
-use super::error::CallError;
-use super::seats::Seats;
-use super::shared::{CallResult, Wakers, is_draining};
 use crate::error::{CloseReason, Delivery};
 use crate::event::{CallId, Message};
+use crate::peer::error::CallError;
+use crate::peer::seats::Seats;
+use crate::peer::shared::{CallResult, Wakers, is_draining};
 use crate::time::Instant;
+
+pub(in crate::peer) use self::maybe::MaybeCallers;
 
 /// For how many callers room is kept while nobody waits.
 const KEPT: usize = 128;
 
-/// The callers of a connection, for which nothing is held while there are none: most connections of a server never call.
-#[derive(Debug, Default)]
-pub(super) struct MaybeCallers(Option<Box<Callers>>);
-
-static NOBODY: Callers = Callers::new();
-
-impl MaybeCallers {
-    /// Whether nothing is held for them.
-    pub(super) const fn is_none(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// Takes what is held while nobody waits, for other connections.
-    pub(super) fn lend(&mut self) -> Self {
-        let mut lent = mem::take(self);
-        if let Some(callers) = &mut lent.0 {
-            // Those that have left it may still stand there, and must not be taken for others.
-            callers.line.clear();
-            callers.seats.clear();
-            callers.undated.clear();
-        }
-        lent
-    }
-
-    /// Whether nobody waits, and there is nothing to be done about those who did.
-    pub(super) fn is_empty(&self) -> bool {
-        self.table.is_empty() && !self.moved_up
-    }
-
-    /// What is held while nobody waits.
-    pub(super) fn spare_bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |callers| {
-            let line = callers.line.capacity() * size_of::<CallerKey>();
-            size_of::<Callers>()
-                + callers.table.capacity() * size_of::<Caller>()
-                + line
-                + callers.undated.capacity() * size_of::<(CallerKey, Duration)>()
-                + callers.seats.held_bytes()
-        })
-    }
-}
-
-impl Deref for MaybeCallers {
-    type Target = Callers;
-
-    fn deref(&self) -> &Callers {
-        self.0.as_deref().unwrap_or(&NOBODY)
-    }
-}
-
-impl DerefMut for MaybeCallers {
-    fn deref_mut(&mut self) -> &mut Callers {
-        self.0.get_or_insert_with(|| Box::new(Callers::new()))
-    }
-}
-
 /// Callers that wait, in line or for an outcome.
 #[derive(Debug)]
-pub(super) struct Callers {
+pub(in crate::peer) struct Callers {
     table: Slab<Caller>,
     /// Numbers callers, so that one that has left cannot be taken for the next in its place.
     tickets: u64,
@@ -106,20 +54,20 @@ pub(super) struct Callers {
 
 /// Where a caller stands in the table, and its ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct CallerKey {
+pub(in crate::peer) struct CallerKey {
     ticket: u64,
     index: usize,
 }
 
 impl CallerKey {
     #[cfg(test)]
-    pub(super) const fn new(ticket: u64, index: usize) -> Self {
+    pub(in crate::peer) const fn new(ticket: u64, index: usize) -> Self {
         Self { ticket, index }
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Caller {
+pub(in crate::peer) struct Caller {
     ticket: u64,
     waker: Option<Waker>,
     stage: Stage,
@@ -142,11 +90,11 @@ enum Stage {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Queued {
-    pub(super) message: Message,
-    pub(super) deadline: Option<Instant>,
+pub(in crate::peer) struct Queued {
+    pub(in crate::peer) message: Message,
+    pub(in crate::peer) deadline: Option<Instant>,
     /// Running it twice does no harm.
-    pub(super) idempotent: bool,
+    pub(in crate::peer) idempotent: bool,
 }
 
 impl Callers {
@@ -166,38 +114,24 @@ impl Callers {
         }
     }
 
-    /// Whether somebody waits to be accepted, so that who comes now goes behind.
-    pub(super) const fn is_line(&self) -> bool {
-        self.standing > 0
-    }
-
-    /// How many callers stand in line, and how many bytes they bring.
-    pub(super) const fn line(&self) -> (usize, usize) {
-        (self.standing, self.line_bytes)
-    }
-
-    /// Whether somebody has left the line since this was last asked.
-    pub(super) const fn take_moved_up(&mut self) -> bool {
-        mem::replace(&mut self.moved_up, false)
-    }
-
-    pub(super) const fn has_moved_up(&self) -> bool {
-        self.moved_up
-    }
-
     /// Lengths of replies that their callers have not taken.
-    pub(super) const fn reply_bytes(&self) -> usize {
+    pub(in crate::peer) const fn reply_bytes(&self) -> usize {
         self.reply_bytes
     }
 
     /// Bytes of the application that wait here: messages in line, those kept to call again with, and replies that their
     /// callers have not taken.
-    pub(super) const fn held_bytes(&self) -> usize {
+    pub(in crate::peer) const fn held_bytes(&self) -> usize {
         self.line_bytes + self.reply_bytes + self.kept_bytes
     }
 
     /// A caller whose call was accepted.
-    pub(super) fn add_accepted(&mut self, call: CallId, again: Option<Queued>, waker: Waker) -> CallerKey {
+    pub(in crate::peer) fn add_accepted(
+        &mut self,
+        call: CallId,
+        again: Option<Queued>,
+        waker: Waker,
+    ) -> CallerKey {
         self.kept_bytes += kept_len(again.as_ref());
         let key = self.add(Stage::Accepted(call), again, waker);
         self.seats.take(call, key);
@@ -205,16 +139,16 @@ impl Callers {
     }
 
     /// The deadline of a caller whose call was accepted comes this long after the driver's next turn.
-    pub(super) fn date_later(&mut self, key: CallerKey, after: Duration) {
+    pub(in crate::peer) fn date_later(&mut self, key: CallerKey, after: Duration) {
         self.undated.push((key, after));
     }
 
-    pub(super) const fn has_undated(&self) -> bool {
+    pub(in crate::peer) fn has_undated(&self) -> bool {
         !self.undated.is_empty()
     }
 
     /// Sets the deadlines of those that have none yet.
-    pub(super) fn date(&mut self, now: Instant, mut set: impl FnMut(CallId, Instant)) {
+    pub(in crate::peer) fn date(&mut self, now: Instant, mut set: impl FnMut(CallId, Instant)) {
         let Self { table, undated, .. } = self;
         for (key, after) in undated.drain(..) {
             let Some(caller) = table.get_mut(key.index).filter(|caller| caller.ticket == key.ticket) else {
@@ -231,7 +165,7 @@ impl Callers {
     }
 
     /// A caller that goes to the end of the line.
-    pub(super) fn add_in_line(&mut self, queued: Queued, waker: Waker) -> CallerKey {
+    pub(in crate::peer) fn add_in_line(&mut self, queued: Queued, waker: Waker) -> CallerKey {
         self.stand(&queued);
         let deadline = queued.deadline;
         let key = self.add(Stage::InLine, Some(queued), waker);
@@ -241,7 +175,7 @@ impl Callers {
     }
 
     /// What has become of a caller's call, and what is to be dropped without the lock; if nothing yet, `waker` is woken when it does.
-    pub(super) fn poll(
+    pub(in crate::peer) fn poll(
         &mut self,
         key: CallerKey,
         waker: &Waker,
@@ -266,7 +200,7 @@ impl Callers {
     }
 
     /// A caller leaves. Gives its call, if one is under way, and what it leaves behind, to be dropped without the lock.
-    pub(super) fn leave(&mut self, key: CallerKey) -> (Option<CallId>, Option<Caller>) {
+    pub(in crate::peer) fn leave(&mut self, key: CallerKey) -> (Option<CallId>, Option<Caller>) {
         if self.table.get(key.index).is_none_or(|caller| caller.ticket != key.ticket) {
             return (None, None);
         }
@@ -300,33 +234,7 @@ impl Callers {
         CallerKey { ticket, index }
     }
 
-    /// Takes the next caller out of the line.
-    pub(super) fn first_in_line(&mut self) -> Option<(CallerKey, Queued)> {
-        loop {
-            let key = self.line.pop_front()?;
-            let Some(caller) = self.table.get_mut(key.index) else { continue };
-            if caller.ticket != key.ticket || !matches!(caller.stage, Stage::InLine) {
-                continue;
-            }
-            caller.stage = Stage::AtTheDesk;
-            if let Some(queued) = caller.queued.take() {
-                if let Some(at) = queued.deadline {
-                    self.line_deadlines.remove(&(at, key));
-                }
-                self.step_out(&queued);
-                return Some((key, queued));
-            }
-        }
-    }
-
-    pub(super) fn back_in_line(&mut self, key: CallerKey, queued: Queued) {
-        self.stand(&queued);
-        self.line_deadlines.extend(queued.deadline.map(|at| (at, key)));
-        self.put_in_line(key, queued);
-        self.line.push_front(key);
-    }
-
-    pub(super) fn accept(&mut self, key: CallerKey, call: CallId, again: Option<Queued>) {
+    pub(in crate::peer) fn accept(&mut self, key: CallerKey, call: CallId, again: Option<Queued>) {
         self.kept_bytes += kept_len(again.as_ref());
         let caller = &mut self.table[key.index];
         (caller.stage, caller.queued) = (Stage::Accepted(call), again);
@@ -335,7 +243,7 @@ impl Callers {
 
     /// The outcome of an accepted call. If another connection may follow, one that was lost or came too late for this one,
     /// and was certainly not run, or may be run twice, goes back in line.
-    pub(super) fn end(&mut self, call: CallId, result: CallResult, hope: bool, wakers: &mut Wakers) {
+    pub(in crate::peer) fn end(&mut self, call: CallId, result: CallResult, hope: bool, wakers: &mut Wakers) {
         let Some(key) = self.seats.leave(call) else { return };
         if result.is_ok() {
             return self.finish(key, result, wakers);
@@ -369,16 +277,7 @@ impl Callers {
         Some(queued)
     }
 
-    /// Puts a caller back to where it stood in line: who came first is first again.
-    fn step_back(&mut self, key: CallerKey, queued: Queued) {
-        self.stand(&queued);
-        self.line_deadlines.extend(queued.deadline.map(|at| (at, key)));
-        self.put_in_line(key, queued);
-        let at = self.line.partition_point(|other| other.ticket < key.ticket);
-        self.line.insert(at, key);
-    }
-
-    pub(super) fn finish(&mut self, key: CallerKey, mut result: CallResult, wakers: &mut Wakers) {
+    pub(in crate::peer) fn finish(&mut self, key: CallerKey, mut result: CallResult, wakers: &mut Wakers) {
         let caller = &mut self.table[key.index];
         if let Some(reason) = caller.sent_before.take() {
             result = result.map_err(|error| tell_the_truth(error, *reason));
@@ -391,22 +290,6 @@ impl Callers {
             self.step_out(&queued);
             self.moved_up = true;
             wakers.discard_message(queued.message);
-        }
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.line_deadlines.first().map(|&(at, _)| at)
-    }
-
-    /// Ends the calls whose deadline has passed while they stood in line.
-    pub(super) fn time_out(&mut self, now: Instant, wakers: &mut Wakers) {
-        while let Some(&(at, key)) = self.line_deadlines.first() {
-            if at > now {
-                return;
-            }
-            self.line_deadlines.pop_first();
-            self.finish(key, Err(CallError::TimedOut(Delivery::NotSent)), wakers);
-            self.forget_leavers();
         }
     }
 
@@ -428,33 +311,6 @@ impl Callers {
     fn shrink(&mut self) {
         if self.table.is_empty() && self.table.capacity() > KEPT {
             *self = Self { moved_up: self.moved_up, tickets: self.tickets, ..Self::new() };
-        }
-    }
-
-    fn put_in_line(&mut self, key: CallerKey, queued: Queued) {
-        let caller = &mut self.table[key.index];
-        (caller.stage, caller.queued) = (Stage::InLine, Some(queued));
-    }
-
-    fn stand(&mut self, queued: &Queued) {
-        self.standing += 1;
-        self.line_bytes += queued.message.held_bytes();
-    }
-
-    fn step_out(&mut self, queued: &Queued) {
-        self.standing -= 1;
-        self.line_bytes -= queued.message.held_bytes();
-    }
-
-    /// Keeps the line from filling up with those that have left it.
-    fn forget_leavers(&mut self) {
-        if self.line.len() > 2 * self.table.len() + 16 {
-            let Self { table, line, .. } = self;
-            line.retain(|key| {
-                table.get(key.index).is_some_and(|caller| {
-                    caller.ticket == key.ticket && matches!(caller.stage, Stage::InLine)
-                })
-            });
         }
     }
 }
