@@ -98,7 +98,8 @@ impl proto_core::peer::Sleep for Sleep {
             timer.as_mut().reset(when());
             *armed = at;
         }
-        timer.as_mut().poll(cx)
+        // A task that has used up its budget would not have the timer set, and the driver does not ask again.
+        pin!(tokio::task::unconstrained(timer.as_mut())).poll(cx)
     }
 
     fn wake_soon(&mut self, cx: &mut Context<'_>) {

@@ -26,13 +26,13 @@ impl Connection {
     /// The message comes back if it is too long, if it has extensions of another kind, if there is no room for it, or if
     /// the connection is not open. After [`Refusal::Full`] and [`Refusal::NoSlot`], [`Event::Writable`](crate::Event::Writable) says when to try
     /// again.
-    pub fn call(&mut self, now: Instant, message: Message, timeout: Timeout) -> Result<CallId, Refused> {
+    pub fn call(&mut self, now: Instant, mut message: Message, timeout: Timeout) -> Result<CallId, Refused> {
         self.observe(now);
         let timeout = timeout.resolve(self.config.call_timeout);
         let deadline = timeout.map(|timeout| self.now + timeout);
         if deadline.is_none_or(|at| at > self.now) {
             if let Some(length) = self.takes_at_once(Kind::Request, &message, deadline.is_some()) {
-                return Ok(self.commit_call(message, length, timeout, deadline));
+                return Ok(self.commit_call(&mut message, length, timeout, deadline, false));
             }
         }
         if let Err(refusal) = self.admit(Kind::Request, &message, deadline.is_some()) {
@@ -45,19 +45,20 @@ impl Connection {
     }
 
     /// Calls the peer, if that need not wait, without knowing the time: [`set_deadline`](Self::set_deadline) follows when it is
-    /// known, unless there is none. Gives the message back if the call has to be made in the ordinary way.
+    /// known, unless there is none. `None` if the call has to be made in the ordinary way. The message is left as it was if the
+    /// call is not made, or if it is still wanted.
     #[cfg(feature = "peer")]
     pub(crate) fn call_at_once(
         &mut self,
-        message: Message,
+        message: &mut Message,
         timeout: Option<Duration>,
-    ) -> Result<CallId, Message> {
-        if timeout != Some(Duration::ZERO) {
-            if let Some(length) = self.takes_at_once(Kind::Request, &message, timeout.is_some()) {
-                return Ok(self.commit_call(message, length, timeout, None));
-            }
+        is_wanted: bool,
+    ) -> Option<CallId> {
+        if timeout == Some(Duration::ZERO) {
+            return None;
         }
-        Err(message)
+        let length = self.takes_at_once(Kind::Request, message, timeout.is_some())?;
+        Some(self.commit_call(message, length, timeout, None, is_wanted))
     }
 
     /// Sets the deadline of a call that was made [at once](Self::call_at_once). One that has ended meanwhile has none.

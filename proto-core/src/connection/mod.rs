@@ -331,7 +331,7 @@ impl Connection {
     }
 
     /// Time moves on, never back.
-    fn observe(&mut self, now: Instant) {
+    pub(crate) fn observe(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
 

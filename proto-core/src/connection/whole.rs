@@ -46,25 +46,27 @@ impl Connection {
             && !self.is_foreign()
     }
 
-    /// Commits a call of this length that was [taken](Self::takes_at_once).
+    /// Commits a call of this length that was [taken](Self::takes_at_once). The message is left as it was if it is still wanted.
     #[inline]
     pub(super) fn commit_call(
         &mut self,
-        message: Message,
+        message: &mut Message,
         length: usize,
         timeout: Option<Duration>,
         deadline: Option<Instant>,
+        is_wanted: bool,
     ) -> CallId {
         let id = self.calls.begin_committed(deadline, self.outbox.end() + (HEADER_LEN + length) as u64);
         let header = message_header(Kind::Request, message.lane, id, message.code());
-        self.commit_whole(header, timeout.map(whole_millis), &message.extensions, message.body);
+        let Message { extensions, body, .. } = message;
+        self.commit_whole(header, timeout.map(whole_millis), extensions, body, is_wanted);
         CallId(id)
     }
 
     /// Commits a push that was [taken](Self::takes_at_once).
-    pub(super) fn commit_push(&mut self, message: Message) {
+    pub(super) fn commit_push(&mut self, mut message: Message) {
         let header = message_header(Kind::Push, message.lane, Sequence::CONNECTION, message.code());
-        self.commit_whole(header, None, &message.extensions, message.body);
+        self.commit_whole(header, None, &message.extensions, &mut message.body, false);
     }
 
     /// Commits a reply that need not wait.
@@ -74,10 +76,10 @@ impl Connection {
         lane: Lane,
         status: StatusCode,
         extensions: &Extensions,
-        body: Bytes,
+        mut body: Bytes,
     ) {
         let header = message_header(Kind::Reply, lane, id, status.0);
-        self.commit_whole(header, None, extensions, body);
+        self.commit_whole(header, None, extensions, &mut body, false);
         self.finish_reply(id);
         if self.is_grant_due() {
             self.pump();
@@ -85,10 +87,18 @@ impl Connection {
     }
 
     #[inline]
-    fn commit_whole(&mut self, header: Header, remaining: Option<u32>, extensions: &Extensions, body: Bytes) {
+    fn commit_whole(
+        &mut self,
+        header: Header,
+        remaining: Option<u32>,
+        extensions: &Extensions,
+        body: &mut Bytes,
+        is_wanted: bool,
+    ) {
         if extensions.is_empty() && body.len() <= COPY_LIMIT {
-            self.commit_short(header, remaining, &body);
+            self.commit_short(header, remaining, body);
         } else {
+            let body = if is_wanted { body.clone() } else { core::mem::take(body) };
             self.commit_message(header, None, remaining, extensions, body, None);
         }
         self.note_message();

@@ -149,6 +149,8 @@ struct Table {
     heap: Vec<u32>,
     /// Places that nobody has.
     free: Vec<u32>,
+    /// How many have left since memory was last given back.
+    left: usize,
 }
 
 #[derive(Debug)]
@@ -187,11 +189,25 @@ impl Table {
     fn leave(&mut self, Place(place): Place) -> Option<Waker> {
         self.remove(place);
         let waker = self.entries[place as usize].waker.take();
+        self.entries[place as usize].position = FREE;
         self.free.push(place);
-        if self.free.len() == self.entries.len() {
-            *self = Self::default();
+        self.left += 1;
+        // As often as their number has halved.
+        if self.left >= self.entries.len() - self.free.len() {
+            self.shrink();
         }
         waker
+    }
+
+    /// Gives back the places behind the last that somebody has.
+    fn shrink(&mut self) {
+        self.left = 0;
+        let taken = self.entries.iter().rposition(|entry| entry.position != FREE).map_or(0, |last| last + 1);
+        self.entries.truncate(taken);
+        self.free.retain(|&place| (place as usize) < taken);
+        self.entries.shrink_to(2 * taken);
+        self.heap.shrink_to(2 * taken);
+        self.free.shrink_to(2 * taken);
     }
 
     /// Whom the deadlines wake that are not later than `now`: they are set no more.
@@ -205,10 +221,11 @@ impl Table {
     }
 
     fn take_place(&mut self) -> Place {
-        let place = self.free.pop().unwrap_or_else(|| {
+        let Some(place) = self.free.pop() else {
             self.entries.push(Entry { at: Instant::MAX, waker: None, position: ABSENT });
-            self.entries.len() as u32 - 1
-        });
+            return Place(self.entries.len() as u32 - 1);
+        };
+        self.entries[place as usize].position = ABSENT;
         Place(place)
     }
 
@@ -251,8 +268,9 @@ impl Table {
     }
 }
 
-/// No position.
+/// No position: the alarm is not set, or nobody has the place.
 const ABSENT: u32 = u32::MAX;
+const FREE: u32 = u32::MAX - 1;
 
 #[cfg(test)]
 mod tests {
@@ -270,6 +288,21 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    #[test]
+    fn what_many_needed_is_given_back_though_one_stays() {
+        let (mut table, waker) = (Table::default(), Waker::noop());
+        let mut places = [None; 1000];
+        for place in &mut places {
+            table.set(place, Instant::EPOCH, waker);
+        }
+        for place in places.into_iter().skip(1).flatten() {
+            table.leave(place);
+        }
+        let held = [table.entries.capacity(), table.heap.capacity(), table.free.capacity()];
+        assert!(held.into_iter().all(|places| places < 10), "{held:?}");
+        assert_eq!(table.take_due(Instant::EPOCH).len(), 1);
     }
 
     proptest! {
@@ -304,6 +337,8 @@ mod tests {
                 }
                 prop_assert_eq!(table.first(), model.values().min().map(|&at| Instant::from_nanos(at)));
                 prop_assert_eq!(table.heap.len(), model.len());
+                let taken = places.iter().flatten().count();
+                prop_assert_eq!(table.entries.len(), taken + table.free.len());
             }
             for (bell, rung) in bells.iter().zip(rung) {
                 prop_assert_eq!(bell.0.load(Ordering::SeqCst), rung);

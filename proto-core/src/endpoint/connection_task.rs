@@ -47,10 +47,24 @@ impl<R: Runtime, H: Handler> ConnectionTask<R, H> {
 impl<R: Runtime, H: Handler> Drop for ConnectionTask<R, H> {
     fn drop(&mut self) {
         if let Task::Connection(driver, office) = &mut self.0 {
-            if let Some(id) = driver.take().map(|driver| driver.peer().id()) {
-                office.registry.leave(id);
+            if let Some(driver) = driver.take() {
+                // Even if something panics while the driver is dropped.
+                let _leaving = Leaving { registry: &office.registry, id: driver.peer().id() };
+                drop(driver);
             }
         }
+    }
+}
+
+/// Leaves the server when it is dropped.
+struct Leaving<'a> {
+    registry: &'a Registry,
+    id: u64,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.registry.leave(self.id);
     }
 }
 

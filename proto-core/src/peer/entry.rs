@@ -29,18 +29,16 @@ impl Shared {
             let mut state = self.lock();
             state.borrow();
             // Nobody need wake a driver whose turn is to come.
-            let driver = state.driver.take();
-            let entered = match if driver.is_none() { state.enter_undated(entry, waker) } else { Err(entry) }
-            {
-                Ok(key) => Ok(key),
+            let undated = if state.driver.is_none() { state.enter_undated(entry, waker) } else { Err(entry) };
+            match undated {
+                Ok(key) => (None, Ok(key)),
                 Err(entry) => {
                     let now = self.clock.now();
                     let entered = state.enter(now, entry, waker);
                     state.tell_connection(now);
-                    entered
+                    (state.take_driver(now), entered)
                 }
-            };
-            (driver, entered)
+            }
         };
         if let Some(driver) = driver {
             driver.wake();
@@ -51,25 +49,22 @@ impl Shared {
 
 impl State {
     /// Begins a call that the connection takes at once, or gives it back. Its deadline is set by the driver's next turn.
-    fn enter_undated(&mut self, entry: Entry, waker: &Waker) -> Result<CallerKey, Entry> {
-        let Entry { message, timeout, in_line, idempotent } = entry;
-        let timeout_of = |state: &Self| timeout.resolve(state.connection.config().call_timeout);
+    fn enter_undated(&mut self, mut entry: Entry, waker: &Waker) -> Result<CallerKey, Entry> {
         if !self.connection.is_open() || self.callers.is_line() {
-            return Err(Entry { message, timeout, in_line, idempotent });
+            return Err(entry);
         }
-        let after = timeout_of(self);
-        let again =
-            self.keeps_calls().then(|| Queued { message: message.clone(), deadline: None, idempotent });
-        match self.connection.call_at_once(message, after) {
-            Ok(call) => {
-                let key = self.callers.add_accepted(call, again, waker.clone());
-                if let Some(after) = after {
-                    self.callers.date_later(key, after);
-                }
-                Ok(key)
-            }
-            Err(message) => Err(Entry { message, timeout, in_line, idempotent }),
+        let (keeps, after) =
+            (self.keeps_calls(), entry.timeout.resolve(self.connection.config().call_timeout));
+        let Some(call) = self.connection.call_at_once(&mut entry.message, after, keeps) else {
+            return Err(entry);
+        };
+        let Entry { message, idempotent, .. } = entry;
+        let again = keeps.then_some(Queued { message, deadline: None, idempotent });
+        let key = self.callers.add_accepted(call, again, waker.clone());
+        if let Some(after) = after {
+            self.callers.date_later(key, after);
         }
+        Ok(key)
     }
 
     fn enter(&mut self, now: Instant, entry: Entry, waker: &Waker) -> Result<CallerKey, CallError> {

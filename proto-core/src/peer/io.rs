@@ -82,9 +82,9 @@ pub trait Io {
 pub trait Sleep {
     /// Ready when `at` has come. Until then the task of `cx` is woken at or after that time.
     ///
-    /// The driver asks on each of its turns, nearly always for the same instant: it asks for another one when that has come, or
-    /// when something is due before it. So arming a timer again is worth it only when `at` has changed. Being ready early
-    /// does no harm, since the driver trusts its clock alone.
+    /// The driver asks when its deadline has become earlier than what it asked for last, when that has passed, or when another
+    /// task polls it: until then it relies on having the task woken that asked last. It may ask for the same instant again. Being ready
+    /// early does no harm, since the driver trusts its clock alone; nor does waking the task up to 2 ms early, by that clock.
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
 
     /// Has the task of `cx` woken as soon as everybody else had a turn: other tasks, whatever blocks on a future, and the

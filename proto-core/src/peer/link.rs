@@ -31,9 +31,10 @@ impl<I: Io> Link<I> {
         Self { io, write_blocked: false, read_blocked: false, shut_down: false, write_failed: None }
     }
 
-    /// Whether all available input has been taken.
-    pub(super) const fn is_read_blocked(&self) -> bool {
-        self.read_blocked
+    /// Whether all available input has been taken that the connection wants: the transport has none, and wakes the task when it has.
+    pub(super) fn has_taken_all(&self, connection: &Connection) -> bool {
+        // That writing has failed is told behind the last input.
+        self.read_blocked || !connection.wants_read() && self.write_failed.is_none()
     }
 
     /// Whether there is something to write and the transport might take it.
@@ -42,22 +43,25 @@ impl<I: Io> Link<I> {
         wants && !self.write_blocked
     }
 
-    /// Reads the rest of a large body straight into its own memory, if one is arriving and the transport can. Says what reading
-    /// came to, with nothing to read if the connection wants nothing; `None` if there is still to be [read](Self::read).
+    /// Reads the rest of a large body straight into its own memory, if one is arriving and the transport can. Otherwise there may be
+    /// something to be [read](Self::read).
     pub(super) fn read_body(
         &mut self,
         connection: &mut Connection,
         now: Instant,
         cx: &mut Context<'_>,
-    ) -> Option<Poll<io::Result<usize>>> {
+    ) -> Reading {
         if !connection.wants_read() {
-            return Some(Poll::Pending);
+            return Reading::Unwanted;
         }
-        let polled = self.io.poll_read_into(cx, connection.body_space()?)?;
+        let space = connection.body_space();
+        let Some(polled) = space.and_then(|space| self.io.poll_read_into(cx, space)) else {
+            return Reading::Any;
+        };
         if let Poll::Ready(Ok(n)) = polled {
             connection.commit_body(now, n);
         }
-        Some(polled)
+        Reading::Body(polled)
     }
 
     /// Reads once, at most `most` bytes, unless a body has been [read](Self::read_body). The connection takes what has come, and
@@ -66,15 +70,19 @@ impl<I: Io> Link<I> {
         &mut self,
         shared: &Shared,
         cx: &mut Context<'_>,
-        body: Option<Poll<io::Result<usize>>>,
+        reading: Reading,
         most: usize,
         then: impl FnOnce(&mut State, Instant),
     ) -> bool {
-        let mut lent = matches!(body, Some(Poll::Ready(Ok(1..))));
-        let mut take = taker(shared, &mut lent, then);
-        let polled = body.unwrap_or_else(|| self.io.poll_read(cx, most, &mut take));
-        drop(take);
-        self.read_blocked = polled.is_pending();
+        let mut lent = matches!(reading, Reading::Body(Poll::Ready(Ok(1..))));
+        let polled = match reading {
+            // Nobody has been asked, and so nobody wakes the task.
+            Reading::Unwanted => None,
+            Reading::Body(polled) => Some(polled),
+            Reading::Any => Some(self.io.poll_read(cx, most, &mut taker(shared, &mut lent, then))),
+        };
+        self.read_blocked = polled.as_ref().is_some_and(Poll::is_pending);
+        let polled = polled.unwrap_or(Poll::Pending);
         self.note_read(shared, polled, lent)
     }
 
@@ -165,6 +173,16 @@ impl<I: Io> Link<I> {
     }
 }
 
+/// What there is to read, and where to.
+pub(super) enum Reading {
+    /// Nothing: the connection takes nothing now.
+    Unwanted,
+    /// A large body, straight into its own memory: this is what it came to.
+    Body(Poll<io::Result<usize>>),
+    /// Whatever comes.
+    Any,
+}
+
 /// Gives the connection what has been read, and notes that there was something.
 fn taker<'a>(
     shared: &'a Shared,
@@ -174,8 +192,8 @@ fn taker<'a>(
     let mut then = Some(then);
     move |bytes| {
         *lent = true;
-        let now = shared.clock.now();
         let mut state = shared.lock();
+        let now = shared.clock.now();
         state.connection.handle_input(now, bytes);
         if let Some(then) = then.take() {
             then(&mut state, now);

@@ -52,7 +52,7 @@ impl Shared {
             state.borrow();
             let result = change(&mut state, now, &mut wakers);
             state.tell_connection(now);
-            wakers.driver = state.driver.take();
+            wakers.driver = state.take_driver(now);
             result
         };
         wakers.wake();
@@ -110,6 +110,14 @@ impl State {
     /// Whether the last read brought all that was asked for.
     pub(super) fn is_sated(&self) -> bool {
         self.appetite.is_sated(self.connection.counters())
+    }
+
+    /// The driver, to be woken if it has nothing to do. From here on calls are made without asking for the time, so the connection
+    /// knows it.
+    pub(super) fn take_driver(&mut self, now: Instant) -> Option<Waker> {
+        let driver = self.driver.take()?;
+        self.connection.observe(now);
+        Some(driver)
     }
 
     /// The driver comes to rest, until it is woken. Gives a waker to be dropped without the lock.

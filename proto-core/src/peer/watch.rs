@@ -41,7 +41,7 @@ impl<T, F: FnMut(&mut State, Instant) -> Poll<T> + Unpin> Future for Watch<F> {
         let (polled, driver, retired) = {
             let mut state = shared.lock();
             match look(&mut state, now) {
-                Poll::Ready(seen) => (Poll::Ready(seen), state.driver.take(), None),
+                Poll::Ready(seen) => (Poll::Ready(seen), state.take_driver(now), None),
                 Poll::Pending => (Poll::Pending, None, state.watchers.set(place, cx.waker())),
             }
         };

@@ -10,6 +10,9 @@ use crate::peer::shared::State;
 use crate::peer::{Io, Sleep};
 use crate::time::Instant;
 
+/// How much too early a timer may go off, by the driver's clock.
+const EARLY: Duration = Duration::from_millis(2);
+
 /// What asking without a pause came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -57,7 +60,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let (asks, retired) = {
             let mut state = self.peer.shared().lock();
             let asks = asks && state.connection.is_running();
-            let wakes_in_time = || is_all && self.wakes_by(cx, now, state.next_deadline());
+            let wakes_in_time = || is_all && self.wakes_by(cx, state.next_deadline());
             if !self.is_idle(&state) || !asks && !wakes_in_time() {
                 return false;
             }
@@ -80,15 +83,20 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             && !self.has_post()
             && !state.callers.has_moved_up()
             && !state.callers.has_undated()
+            && (state.ending || connection.close_reason().is_none())
             && !self.link.could_write(connection)
     }
 
-    /// Whether the timer goes off in time for this deadline, and wakes this task.
-    pub(super) fn wakes_by(&self, cx: &Context<'_>, now: Instant, deadline: Option<Instant>) -> bool {
-        let in_time = |at| {
-            self.armed
-                .is_some_and(|(armed, task)| now < armed && armed <= at && task == WakerId::of(cx.waker()))
-        };
+    /// Whether the timer is set for a time not later than this deadline, and wakes this task.
+    fn wakes_by(&self, cx: &Context<'_>, deadline: Option<Instant>) -> bool {
+        let in_time =
+            |at| self.armed.is_some_and(|(armed, task)| armed <= at && task == WakerId::of(cx.waker()));
         deadline.is_none_or(in_time)
+    }
+
+    /// Whether that is so and the timer cannot have gone off.
+    pub(super) fn need_not_look(&self, cx: &Context<'_>, now: Instant, deadline: Option<Instant>) -> bool {
+        let is_ahead = self.armed.is_some_and(|(armed, _)| now + EARLY < armed);
+        deadline.is_none() || is_ahead && self.wakes_by(cx, deadline)
     }
 }

@@ -12,6 +12,7 @@ use super::rest::Asked;
 use super::{Driver, Handler, Io, Sleep, WakerId};
 use crate::error::CloseReason;
 use crate::peer::desk::Desk;
+use crate::peer::link::Reading;
 use crate::peer::shared::Wakers;
 use crate::time::Instant;
 
@@ -63,16 +64,16 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let looked = !self.has_post() && !has_read;
         let Came { mut now, mut moved, others_first } = self.come(cx, looked, has_read);
         moved |= self.serve(cx, &mut now);
-        let (wakes_in_time, is_closed) = {
+        let (is_all, wakes_in_time, is_closed) = {
             let mut state = self.peer.shared().lock();
             moved |= self.link.write(&mut state.connection, now, cx);
             if self.time_is_up || others_first {
                 return Next::Others;
             }
-            let deadline = state.next_deadline();
-            (self.wakes_by(cx, now, deadline), state.connection.is_closed())
+            let is_all = looked && self.link.has_taken_all(&state.connection);
+            let wakes_in_time = self.need_not_look(cx, now, state.next_deadline());
+            (is_all, wakes_in_time, state.connection.is_closed())
         };
-        let is_all = looked && self.link.is_read_blocked();
         if is_all && !wakes_in_time {
             moved |= self.tick(cx);
             if self.armed.is_none() && !moved {
@@ -90,18 +91,21 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     fn come(&mut self, cx: &mut Context<'_>, looks: bool, has_read: bool) -> Came {
         let Self { peer, link, desk, .. } = self;
         let (shared, desk) = (peer.shared(), desk.get_or_insert_with(Desk::take));
-        let mut now = shared.clock.now();
-        let (body, most, mut is_sated) = {
+        let mut now;
+        let (reading, most, mut is_sated) = {
             let state = &mut *shared.lock();
+            // Whoever has called without asking for the time did so before this.
+            now = shared.clock.now();
             state.borrow();
-            let body = if looks { link.read_body(&mut state.connection, now, cx) } else { None };
+            let reading =
+                if looks { link.read_body(&mut state.connection, now, cx) } else { Reading::Unwanted };
             state.sort_events(now, &mut desk.inbox, &mut desk.wakers);
-            let is_sated = state.is_sated() && (has_read || body.is_some());
-            (body, if looks { state.appetite() } else { 0 }, is_sated)
+            let is_sated = state.is_sated() && (has_read || matches!(reading, Reading::Body(_)));
+            (reading, if looks { state.appetite() } else { 0 }, is_sated)
         };
         let mut moved = has_read;
         if looks {
-            moved |= link.read(shared, cx, body, most, |state, at| {
+            moved |= link.read(shared, cx, reading, most, |state, at| {
                 now = at;
                 state.sort_events(at, &mut desk.inbox, &mut desk.wakers);
                 is_sated = state.is_sated();

@@ -1,8 +1,10 @@
 //! The end of a connection: who hears of it, and what is let go.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::future::{pending, poll_fn};
 use core::pin::pin;
-use core::task::Poll;
+use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::sync::Mutex;
 
@@ -91,4 +93,36 @@ fn an_attribute_that_comes_after_the_end_is_not_kept() {
     assert!(rig.drive().is_ready());
     peer.set_attribute(session(&peer, &alive));
     assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+#[test]
+fn who_waits_hears_at_once_of_an_end_that_a_handler_brings_about() {
+    let gate = Arc::new(Mutex::new((false, None::<Waker>)));
+    let waits = gate.clone();
+    let handler = on_request(move |peer: Peer, _| {
+        let waits = waits.clone();
+        async move {
+            poll_fn(|cx| {
+                let (is_open, waker) = &mut *waits.lock().unwrap();
+                *waker = Some(cx.waker().clone());
+                if *is_open { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            peer.close(CloseCode::NORMAL, CloseInfo::default());
+            pending().await
+        }
+    });
+    let mut rig = Rig::open(handler, 1);
+    let peer = rig.peer();
+    let mut running = Box::pin(peer.call(1, "takes the slot"));
+    assert!(poll(running.as_mut()).is_pending());
+    rig.ask(1);
+    assert!(rig.turn().is_pending() && rig.turn().is_pending());
+    // It has woken the driver, which needs no waking any more.
+    let mut in_line = Box::pin(peer.call(1, "stands in line"));
+    assert!(poll(in_line.as_mut()).is_pending());
+    gate.lock().unwrap().0 = true;
+    gate.lock().unwrap().1.take().expect("a handler waits").wake();
+    assert!(rig.drive().is_pending());
+    assert!(poll(in_line.as_mut()).is_ready());
 }

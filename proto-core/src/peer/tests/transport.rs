@@ -2,16 +2,19 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
-use core::task::Poll;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
 use std::io::ErrorKind;
 use std::sync::Mutex;
 
 use super::{NoHandler, Rig, Script, Writing, body, poll};
-use crate::Message;
 use crate::error::{CloseReason, Delivery, TransportError};
+use crate::framing::{Format, Netman};
 use crate::peer::{CallError, Push, on_push};
 use crate::wire::{CloseCode, CloseInfo, HEADER_LEN, Lane};
+use crate::{Config, Message};
 
 #[test]
 fn a_shutdown_that_has_to_wait_does_not_keep_the_driver_busy() {
@@ -172,4 +175,41 @@ fn the_end_of_the_stream_in_the_middle_of_a_large_frame_is_noticed() {
         assert_eq!(rig.drive(), Poll::Ready(CloseReason::Transport(TransportError::Eof)));
         assert_eq!(rig.transport.script(|script| script.read_into > 0), reads_into);
     }
+}
+
+/// Nobody has asked a transport from which nothing was wanted: it wakes nobody.
+#[test]
+fn reading_goes_on_when_a_handler_has_made_room() {
+    let config = || Config {
+        framing: Some(Format::new(Netman)),
+        push_window: 1100,
+        max_message: 1024,
+        ..Config::default()
+    };
+    let gate = Arc::new(Mutex::new((false, None::<Waker>)));
+    let waits = gate.clone();
+    let handler = on_push(move |_, _| {
+        let waits = waits.clone();
+        poll_fn(move |cx| {
+            let (is_open, waker) = &mut *waits.lock().unwrap();
+            *waker = Some(cx.waker().clone());
+            if *is_open { Poll::Ready(()) } else { Poll::Pending }
+        })
+    });
+    let mut rig = Rig::open_with(handler, config(), config());
+    for _ in 0..2 {
+        rig.far.push(rig.time.now(), Message::new(1, vec![0; 1024])).unwrap();
+    }
+    assert!(rig.turn().is_pending() && rig.turn().is_pending());
+    let reads = rig.transport.script(|script| script.reads);
+    assert!(rig.drive().is_pending());
+    assert_eq!(rig.transport.script(|script| script.reads), reads, "nothing is wanted");
+    let waker = {
+        let (is_open, waker) = &mut *gate.lock().unwrap();
+        *is_open = true;
+        waker.take()
+    };
+    waker.expect("a handler waits").wake();
+    assert!(rig.drive().is_pending());
+    assert!(rig.transport.script(|script| script.reads) > reads, "the transport has been asked");
 }
