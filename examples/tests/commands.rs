@@ -85,14 +85,19 @@ fn a_push_that_goes_nowhere_is_an_error() {
 fn a_push_is_not_sent_into_a_lost_connection() {
     use std::io::Write;
     let mut server = Server::start();
+    let mut listener = listen(&server, &[]);
+    let heard = Lines::of(&mut listener);
     let mut child =
         lw(&["push", &server.address, "chat", "-"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    while listeners(&server) < 2 {}
     stdin.write_all(b"one\n").unwrap();
+    // It has a connection, then, and knows it.
+    heard.until("one");
     server.kill();
     // Nothing more is read, so it is the loss that ends it.
     assert_ended(&finish(child), 4, "", &["connection lost: "]);
+    listener.kill().unwrap();
+    listener.wait().unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use super::calls::Answered;
 use super::partial::{Partial, PartialPushes, TOTAL_LEN, bad_fragment, first_fragment};
+use super::requests::Stage;
 use super::{Connection, Handshake, Role, State};
 use crate::error::ProtocolError;
 use crate::wire::{Capabilities, Flags, Header, Kind, charge};
@@ -118,7 +119,7 @@ impl Connection {
         match header.kind {
             Kind::Request => {
                 let lane = flags.lane().unwrap_or_default();
-                self.requests.begin(sequence, length, lane, self.config.call_slots)?;
+                self.requests.begin(sequence, length, lane, self.config.call_slots, Stage::Arriving)?;
                 self.request_window.charge(charged, requests)?;
                 Ok(Admission::Take)
             }

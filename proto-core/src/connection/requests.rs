@@ -73,31 +73,9 @@ impl Requests {
         self.table.as_ref().map_or(0, |table| table.open as usize)
     }
 
-    /// Takes the slot of a REQUEST that begins to arrive.
+    /// Takes the slot of a REQUEST that begins to arrive, or is here as a whole and waits for the application.
+    #[inline]
     pub(super) fn begin(
-        &mut self,
-        id: Sequence,
-        length: u32,
-        lane: Lane,
-        limit: u32,
-    ) -> Result<(), ProtocolError> {
-        self.take(id, length, lane, limit, Stage::Arriving)
-    }
-
-    /// Takes the slot of a REQUEST that is here as a whole, and waits for the application.
-    #[inline]
-    pub(super) fn begin_whole(
-        &mut self,
-        id: Sequence,
-        length: u32,
-        lane: Lane,
-        limit: u32,
-    ) -> Result<(), ProtocolError> {
-        self.take(id, length, lane, limit, Stage::Queued)
-    }
-
-    #[inline]
-    fn take(
         &mut self,
         id: Sequence,
         length: u32,

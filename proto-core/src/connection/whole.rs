@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use super::outbox::COPY_LIMIT;
+use super::requests::Stage;
 use super::{Connection, State, Timer};
 use crate::error::ProtocolError;
 use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
@@ -171,7 +172,7 @@ impl Connection {
     ) -> Result<bool, ProtocolError> {
         let Header { length, sequence, .. } = *header;
         let lane = header.flags.lane().unwrap_or_default();
-        if self.requests.begin_whole(sequence, length, lane, self.config.call_slots).is_err() {
+        if self.requests.begin(sequence, length, lane, self.config.call_slots, Stage::Queued).is_err() {
             return Ok(false);
         }
         let window = self.request_window();

@@ -10,7 +10,8 @@ use crate::peer::{Clock, Io, Sleep};
 
 /// A runtime: where streams, listeners and timers come from.
 ///
-/// A value of it is a handle, cheap to clone.
+/// A value of it is a handle, cheap to clone. The connections of a server share one, so that it is [`Sync`] where tasks move between
+/// threads.
 pub trait Runtime: Clone + 'static {
     /// A connected byte stream.
     type Stream: Io + 'static;
@@ -71,7 +72,7 @@ pub trait Listener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, SocketAddr)>>;
 }
 
-/// Runs futures beside the one that spawns them.
+/// Runs futures beside the one that spawns them: a server spawns one for each connection, and one that keeps their time.
 ///
 /// The future is a parameter of the trait, so that each runtime can ask of it what it needs: `Send` where tasks
 /// move between threads, nothing where they do not.
