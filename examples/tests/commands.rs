@@ -127,6 +127,9 @@ fn a_listener_comes_back_and_ends_at_ctrl_c() {
     let mut server = Server::start();
     let mut child = listen(&server, &["-v"]);
     let (heard, told) = (Lines::of(&mut child), Lines::of_errors(&mut child));
+    // The server knows it a little earlier than it knows itself that it is connected.
+    push(&server, &["chat", "first"], "");
+    heard.until("first");
     server.restart();
     told.until("connecting again");
     told.until("connected again to ");
