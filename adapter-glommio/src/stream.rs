@@ -106,7 +106,7 @@ impl Sleep {
 impl proto_core::peer::Sleep for Sleep {
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let epoch = self.epoch;
-        // What lies too far ahead is clamped, and the driver asks again when it wakes early.
+        // What lies too far ahead is clamped: nobody waits that long.
         let wait = || at.saturating_since(Instant::EPOCH + epoch.elapsed()).min(FAR_AHEAD);
         let (armed, timer) = self.timer.get_or_insert_with(|| (at, Timer::new(wait())));
         if *armed != at {

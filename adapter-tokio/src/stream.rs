@@ -90,7 +90,7 @@ impl Sleep {
 impl proto_core::peer::Sleep for Sleep {
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let epoch = self.epoch;
-        // tokio clamps what lies too far ahead, and the driver asks again when it wakes early.
+        // tokio clamps what lies too far ahead: nobody waits that long.
         let when = || epoch + at.saturating_since(Instant::EPOCH).min(FAR_AHEAD);
         let (armed, timer) =
             self.timer.get_or_insert_with(|| (at, Box::pin(tokio::time::sleep_until(when()))));

@@ -65,7 +65,7 @@ impl Connection {
     }
 
     /// A whole message that was admitted at `at`.
-    pub(super) fn receive_message(
+    fn receive_message(
         &mut self,
         header: &Header,
         at: Instant,

@@ -129,11 +129,8 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         // As long as the server is there, the keeper is.
         let _present = alarms.alarm();
         runtime.spawn(ConnectionTask::keeper(&alarms));
-        let office = Arc::new(Office {
-            registry: registry.clone(),
-            alarms: alarms.clone(),
-            handshake_error: hooks.handshake_error,
-        });
+        let office =
+            Arc::new(Office { registry: registry.clone(), alarms, handshake_error: hooks.handshake_error });
         loop {
             let accepted = poll_fn(|cx| {
                 let limited = max_connections.is_some();

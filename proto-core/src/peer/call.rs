@@ -130,7 +130,7 @@ impl Future for Call {
                     let result = state.callers.poll(key, cx.waker(), &mut wakers);
                     state.count_replies();
                     if result.is_some() && state.driver.is_some() {
-                        // The driver has come to rest already, and this may have been the last that kept it from lending.
+                        // The driver has come to rest already, and this may have been the last caller, whose places are lent now.
                         state.lend();
                     }
                     result

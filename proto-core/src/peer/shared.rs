@@ -96,7 +96,7 @@ impl State {
         }
     }
 
-    /// Comes to rest: lends its memory, if there is nothing to be done.
+    /// Comes to rest: lends the memory that nothing has a place in.
     pub(super) fn lend(&mut self) {
         spare::lend(&mut self.connection, &mut self.callers);
         self.has_lent = true;
