@@ -65,12 +65,6 @@ impl Events {
         }
     }
 
-    /// The event that comes next.
-    #[inline]
-    pub(super) fn first(&self) -> Option<&Event> {
-        self.queue.as_ref()?.queue.front().map(|queued| &queued.event)
-    }
-
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Event> {
         let queue = self.queue.as_mut()?;
@@ -138,6 +132,11 @@ impl Events {
 
     pub(super) const fn keep(&mut self, kept: usize) {
         self.kept = kept;
+    }
+
+    /// One more reply of this length is kept for the application.
+    pub(super) const fn keep_more(&mut self, length: usize) {
+        self.kept += length;
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -10,6 +10,7 @@ use super::close::Closing;
 use super::credit::SendAccount;
 use super::inbound::Inbound;
 use super::waiting::Waiting;
+use super::whole::Nobody;
 use super::{Connection, Handshake, Limits, Role, State, Timer};
 use crate::error::{CloseReason, ProtocolError, Refusal, TransportError};
 use crate::event::{Event, Message};
@@ -57,7 +58,7 @@ impl Connection {
         if let Inbound::Held(bytes) = held {
             // Behind the layer, if there is one: it has had them.
             self.take_input(self.now, bytes.len(), |connection| {
-                connection.receive(&bytes).map_err(CloseReason::Protocol)
+                connection.receive(&bytes, &mut Nobody).map_err(CloseReason::Protocol)
             });
         }
     }

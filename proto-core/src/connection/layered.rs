@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use super::close::Closing;
 use super::outbox::Outbox;
+use super::whole::{Nobody, ReplyTaker};
 use super::{Connection, State};
 use crate::error::CloseReason;
 use crate::layer::{Layer, LayerError};
@@ -56,15 +57,19 @@ impl Connection {
     }
 
     /// Takes what came from the transport, through the layer if there is one.
-    pub(super) fn receive_raw(&mut self, raw: &mut [u8]) -> Result<(), CloseReason> {
+    pub(super) fn receive_raw(
+        &mut self,
+        raw: &mut [u8],
+        taker: &mut impl ReplyTaker,
+    ) -> Result<(), CloseReason> {
         // It is out of the way meanwhile, so that what it makes can be received.
         let Some(mut layered) = self.layer.take() else {
-            return self.receive(raw).map_err(CloseReason::Protocol);
+            return self.receive(raw, taker).map_err(CloseReason::Protocol);
         };
         let mut received = Ok(());
         let read = layered.layer.read(raw, &mut |plain| {
             if received.is_ok() {
-                received = self.receive(plain);
+                received = self.receive(plain, taker);
             }
         });
         if !self.is_closed() {
@@ -99,7 +104,7 @@ impl Connection {
         if let Some(layered) = &mut self.layer {
             layered.layer.advance(n);
             let frames = self.counters.frames();
-            match self.receive_raw(&mut []) {
+            match self.receive_raw(&mut [], &mut Nobody) {
                 Ok(()) => self.judge_progress(0, frames),
                 Err(reason) => self.fail(reason),
             }

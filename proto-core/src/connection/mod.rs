@@ -84,6 +84,8 @@ pub use self::counters::Counters;
 pub use self::output::Chunks;
 pub use self::round_trip::RoundTrip;
 pub use self::timers::{Deadline, Timer};
+#[cfg(feature = "peer")]
+pub(crate) use self::whole::ReplyTaker;
 
 /// Which end of the byte stream this is. It matters for the handshake only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

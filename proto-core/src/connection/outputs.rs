@@ -8,7 +8,7 @@ use crate::config::SharedConfig;
 use crate::error::CloseReason;
 use crate::event::{Event, RequestId};
 use crate::time::Instant;
-use crate::wire::StatusCode;
+use crate::wire::{Sequence, StatusCode};
 
 /// None of them waits, and asking twice gives the same answer.
 impl Connection {
@@ -32,36 +32,34 @@ impl Connection {
     /// handed out.
     #[must_use = "an event that is not looked at is lost"]
     pub fn poll_event(&mut self) -> Option<Event> {
-        loop {
-            match self.events.first() {
-                None => {
-                    self.events.end();
-                    if self.is_closed() {
-                        self.shrink();
-                    }
-                    return None;
-                }
-                Some(&Event::Request { ref id, deadline, .. }) => {
-                    let id = id.sequence();
-                    if deadline.is_some_and(|at| at <= self.now) {
-                        self.events.pop();
-                        self.expire(self.now, RequestId(id));
-                        continue;
-                    }
-                    if !self.requests.run(id) {
-                        self.events.pop();
-                        self.answer_unrun(RequestId(id), StatusCode::CANCELLED);
-                        continue;
-                    }
-                }
-                Some(&Event::Cancelled(id)) if !self.requests.is_running(id) => {
-                    self.events.pop();
-                    continue;
-                }
-                Some(_) => {}
+        while let Some(event) = self.events.pop() {
+            let is_wanted = match &event {
+                &Event::Request { ref id, deadline, .. } => self.may_run(id.sequence(), deadline),
+                &Event::Cancelled(id) => self.requests.is_running(id),
+                _ => true,
+            };
+            if is_wanted {
+                return Some(event);
             }
-            return self.events.pop();
         }
+        self.events.end();
+        if self.is_closed() {
+            self.shrink();
+        }
+        None
+    }
+
+    /// Whether the application is to run a request. One that it is not to run is answered.
+    fn may_run(&mut self, id: Sequence, deadline: Option<Instant>) -> bool {
+        if deadline.is_some_and(|at| at <= self.now) {
+            self.expire(self.now, RequestId(id));
+            return false;
+        }
+        let is_wanted = self.requests.run(id);
+        if !is_wanted {
+            self.answer_unrun(RequestId(id), StatusCode::CANCELLED);
+        }
+        is_wanted
     }
 
     /// Whether [`poll_event`](Self::poll_event) has something to say.

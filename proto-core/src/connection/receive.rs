@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use super::admit::Admission;
 use super::inbound::{Inbound, Payload};
 use super::partial::{Partial, TOTAL_LEN};
+use super::whole::ReplyTaker;
 use super::{Connection, State};
 use crate::error::{CloseReason, ProtocolError};
 use crate::event::{CallId, Event, Outcome};
@@ -54,16 +55,22 @@ impl Connection {
     }
 
     /// Takes all of `input`.
-    pub(super) fn receive(&mut self, mut input: &[u8]) -> Result<(), ProtocolError> {
+    pub(super) fn receive(
+        &mut self,
+        mut input: &[u8],
+        taker: &mut impl ReplyTaker,
+    ) -> Result<(), ProtocolError> {
         if self.is_foreign() && self.is_waiting_for_decision() {
             return self.hold_input(input);
         }
         while !input.is_empty() && self.is_listening() {
-            let whole = if self.may_be_whole() { self.receive_whole(input)? } else { None };
-            let taken = match whole {
-                Some(taken) => taken,
-                None => self.receive_some(input)?,
-            };
+            if self.may_be_whole() {
+                input = self.receive_whole(input, taker)?;
+                if input.is_empty() {
+                    break;
+                }
+            }
+            let taken = self.receive_some(input)?;
             input = &input[taken..];
         }
         Ok(())

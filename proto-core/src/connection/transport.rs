@@ -1,5 +1,8 @@
 //! What the byte stream and the clock do to a connection: bytes that arrive and leave, the end, and the time.
 
+use super::whole::Nobody;
+#[cfg(feature = "peer")]
+use super::whole::ReplyTaker;
 use super::{Connection, State, Timer};
 use crate::error::{CloseReason, Limit, TransportError};
 use crate::event::CallId;
@@ -11,7 +14,13 @@ impl Connection {
     ///
     /// The slice is scratch space: its contents are unspecified afterwards.
     pub fn handle_input(&mut self, now: Instant, input: &mut [u8]) {
-        self.take_input(now, input.len(), |connection| connection.receive_raw(input));
+        self.take_input(now, input.len(), |connection| connection.receive_raw(input, &mut Nobody));
+    }
+
+    /// [`handle_input`](Self::handle_input), with somebody who takes replies.
+    #[cfg(feature = "peer")]
+    pub(crate) fn handle_input_with(&mut self, now: Instant, input: &mut [u8], taker: &mut impl ReplyTaker) {
+        self.take_input(now, input.len(), |connection| connection.receive_raw(input, taker));
     }
 
     /// The stream has ended: the peer sends nothing more.

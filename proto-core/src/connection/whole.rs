@@ -14,9 +14,29 @@ use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
 use crate::time::Instant;
 use crate::wire::{
     DEADLINE_BLOCK_LEN, ExtensionBlock, Extensions, Flags, HEADER_LEN, Header, HeaderView, Kind, Lane,
-    Parsed, Sequence, StatusCode, charge,
+    Sequence, StatusCode, charge,
 };
 use core::time::Duration;
+
+/// Who takes replies that arrive whole at once, in place of events: also before events that wait, since calls are independent of
+/// each other.
+pub(crate) trait ReplyTaker {
+    /// Whether any are taken.
+    const TAKES: bool = true;
+
+    /// Takes a successful reply that says nothing beside its body. It counts as one that has been polled and is still kept, until
+    /// [`hold_replies`](Connection::hold_replies) says otherwise.
+    fn take(&mut self, call: CallId, body: Bytes);
+}
+
+/// All replies become events.
+pub(super) struct Nobody;
+
+impl ReplyTaker for Nobody {
+    const TAKES: bool = false;
+
+    fn take(&mut self, _: CallId, _: Bytes) {}
+}
 
 /// Sending.
 impl Connection {
@@ -127,40 +147,56 @@ impl Connection {
 
 /// Receiving.
 impl Connection {
-    /// Takes a message that lies whole at the start of the input, and says how many bytes it has. `None` if what comes is anything
-    /// else, or has to be judged.
-    #[inline]
-    pub(super) fn receive_whole(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
-        let Some(view) = HeaderView::new_checked(input) else { return Ok(None) };
-        let Ok(Parsed::Frame(header)) = Header::parse(view, self.config.max_frame) else { return Ok(None) };
-        let end = HEADER_LEN + header.length as usize;
-        let Some(payload) = input.get(HEADER_LEN..end) else { return Ok(None) };
-        let flags = header.flags;
-        if flags.contains(Flags::MORE) || header.length > self.config.max_message {
-            return Ok(None);
-        }
-        let taken = match header.kind {
-            Kind::Request if flags.contains(Flags::EXT) => {
-                match ExtensionBlock::deadline_only(Kind::Request, payload) {
-                    Some((millis, at)) => {
-                        let deadline = self.now + Duration::from_millis(millis.into());
-                        self.take_request(&header, Some(deadline), &payload[at..])
-                    }
-                    None => Ok(false),
-                }
+    /// Takes the messages that lie whole at the start of the input, up to what is anything else or has to be judged. Gives the rest.
+    pub(super) fn receive_whole<'a>(
+        &mut self,
+        mut input: &'a [u8],
+        taker: &mut impl ReplyTaker,
+    ) -> Result<&'a [u8], ProtocolError> {
+        let mut frames = 0;
+        let result = loop {
+            let Some(view) = HeaderView::new_checked(input) else { break Ok(()) };
+            let Some(header) = Header::of_whole_message(view, self.config.max_frame) else { break Ok(()) };
+            let payload = input[HEADER_LEN..].split_at_checked(header.length as usize);
+            let Some((payload, rest)) = payload.filter(|_| header.length <= self.config.max_message) else {
+                break Ok(());
+            };
+            match self.take_whole(&header, payload, taker) {
+                Ok(true) => (frames, input) = (frames + 1, rest),
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
             }
-            Kind::Request => self.take_request(&header, None, payload),
-            _ if flags.contains(Flags::EXT) => Ok(false),
-            Kind::Push if header.sequence.is_connection() => self.take_push(&header, payload),
-            Kind::Reply => Ok(self.take_reply(&header, payload)),
-            _ => Ok(false),
         };
-        if !taken? {
-            return Ok(None);
+        if frames > 0 {
+            self.note_message();
+            self.counters.frames_received += frames;
         }
-        self.note_message();
-        self.counters.frames_received += 1;
-        Ok(Some(end))
+        result.map(|()| input)
+    }
+
+    /// Takes a message, or says that it has to be judged.
+    #[inline]
+    fn take_whole(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        taker: &mut impl ReplyTaker,
+    ) -> Result<bool, ProtocolError> {
+        let has_block = header.flags.contains(Flags::EXT);
+        match header.kind {
+            Kind::Request if has_block => match ExtensionBlock::deadline_only(Kind::Request, payload) {
+                Some((millis, at)) => {
+                    let deadline = self.now + Duration::from_millis(millis.into());
+                    self.take_request(header, Some(deadline), &payload[at..])
+                }
+                None => Ok(false),
+            },
+            Kind::Request => self.take_request(header, None, payload),
+            _ if has_block => Ok(false),
+            Kind::Push => self.take_push(header, payload),
+            Kind::Reply => Ok(self.take_reply(header, payload, taker)),
+            _ => Ok(false),
+        }
     }
 
     #[inline]
@@ -193,18 +229,20 @@ impl Connection {
     }
 
     #[inline]
-    fn take_reply(&mut self, header: &Header, body: &[u8]) -> bool {
+    fn take_reply<T: ReplyTaker>(&mut self, header: &Header, body: &[u8], taker: &mut T) -> bool {
         if !self.may_keep_reply(header.length) || !self.calls.answer_whole(header.sequence) {
             return false;
         }
+        let (call, status) = (CallId(header.sequence), StatusCode(header.code));
         self.note_free_slot();
-        let outcome = Outcome::Reply {
-            status: StatusCode(header.code),
-            extensions: Extensions::none(),
-            body: Bytes::copy_from_slice(body),
-        };
-        let call = CallId(header.sequence);
-        self.events.push_reply(Event::Ended { call, outcome }, body.len(), header.length);
+        let copy = Bytes::copy_from_slice(body);
+        if T::TAKES && status.is_ok() {
+            self.events.keep_more(body.len());
+            taker.take(call, copy);
+        } else {
+            let outcome = Outcome::Reply { status, extensions: Extensions::none(), body: copy };
+            self.events.push_reply(Event::Ended { call, outcome }, body.len(), header.length);
+        }
         true
     }
 }

@@ -64,22 +64,22 @@ impl<I: Io> Link<I> {
         Reading::Body(polled)
     }
 
-    /// Reads once, at most `most` bytes, unless a body has been [read](Self::read_body). The connection takes what has come, and
-    /// `then` what that comes to, behind one lock. Says whether anything came.
+    /// Reads once, at most `most` bytes, unless a body has been [read](Self::read_body). `take` gives the connection what has come,
+    /// behind a lock. Says whether anything came.
     pub(super) fn read(
         &mut self,
         shared: &Shared,
         cx: &mut Context<'_>,
         reading: Reading,
         most: usize,
-        then: impl FnOnce(&mut State, Instant),
+        take: impl FnMut(&mut State, Instant, &mut [u8]),
     ) -> bool {
         let mut lent = matches!(reading, Reading::Body(Poll::Ready(Ok(1..))));
         let polled = match reading {
             // Nobody has been asked, and so nobody wakes the task.
             Reading::Unwanted => None,
             Reading::Body(polled) => Some(polled),
-            Reading::Any => Some(self.io.poll_read(cx, most, &mut taker(shared, &mut lent, then))),
+            Reading::Any => Some(self.io.poll_read(cx, most, &mut taker(shared, &mut lent, take))),
         };
         self.read_blocked = polled.as_ref().is_some_and(Poll::is_pending);
         let polled = polled.unwrap_or(Poll::Pending);
@@ -89,7 +89,8 @@ impl<I: Io> Link<I> {
     /// Reads once, without being woken later. Says whether anything came; `None` if the transport cannot.
     pub(super) fn read_now(&mut self, shared: &Shared, most: usize) -> Option<bool> {
         let mut lent = false;
-        let polled = self.io.read_now(most, &mut taker(shared, &mut lent, |_, _| ()))?;
+        let take = |state: &mut State, now, bytes: &mut [u8]| state.connection.handle_input(now, bytes);
+        let polled = self.io.read_now(most, &mut taker(shared, &mut lent, take))?;
         Some(self.note_read(shared, polled, lent))
     }
 
@@ -187,16 +188,12 @@ pub(super) enum Reading {
 fn taker<'a>(
     shared: &'a Shared,
     lent: &'a mut bool,
-    then: impl FnOnce(&mut State, Instant) + 'a,
+    mut take: impl FnMut(&mut State, Instant, &mut [u8]) + 'a,
 ) -> impl FnMut(&mut [u8]) + 'a {
-    let mut then = Some(then);
     move |bytes| {
         *lent = true;
         let mut state = shared.lock();
         let now = shared.clock.now();
-        state.connection.handle_input(now, bytes);
-        if let Some(then) = then.take() {
-            then(&mut state, now);
-        }
+        take(&mut state, now, bytes);
     }
 }

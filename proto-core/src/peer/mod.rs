@@ -23,6 +23,7 @@ mod handler;
 mod io;
 mod link;
 mod messages;
+mod post;
 mod seats;
 mod session;
 mod shared;

@@ -16,16 +16,16 @@ use super::appetite::Appetite;
 use super::attributes::Attributes;
 use super::callers::{MaybeCallers, Queued};
 use super::clock::Clock;
-use super::error::{CallError, Status};
+use super::error::CallError;
 use super::messages::Reply;
 use super::session::{Session, WhileDown};
 use super::spare;
 use super::watch::Watchers;
 use crate::connection::Connection;
 use crate::error::{CloseReason, Delivery, Refusal, Refused, TransportError};
-use crate::event::{Event, Message, Outcome, Timeout};
+use crate::event::{Event, Message, Timeout};
 use crate::time::Instant;
-use crate::wire::{CloseCode, CloseInfo, StatusCode};
+use crate::wire::{CloseCode, StatusCode};
 
 /// What a call comes to.
 pub(super) type CallResult = Result<Reply, CallError>;
@@ -185,44 +185,6 @@ impl State {
         }
     }
 
-    /// Takes the events that have come: outcomes go to their callers, the rest to `inbox`.
-    pub(super) fn sort_events(&mut self, now: Instant, inbox: &mut VecDeque<Event>, wakers: &mut Wakers) {
-        self.date_calls(now);
-        let mut room = false;
-        while let Some(event) = self.connection.poll_event() {
-            match event {
-                Event::Ended { call, outcome } => {
-                    let hope = self.session.as_ref().is_some_and(|session| session.has_hope());
-                    let result = outcome_to_result(outcome, self.connection.close_reason());
-                    if hope && is_draining(&result) && self.connection.is_open() {
-                        // The peer takes no further calls here, and has no other way to say so: what is in flight is
-                        // waited for, and all else is for the next connection.
-                        let within = self.connection.config().drain_timeout;
-                        self.connection.drain(now, CloseCode::NORMAL, CloseInfo::default(), within);
-                    }
-                    self.callers.end(call, result, hope, wakers);
-                }
-                Event::Writable => room = true,
-                Event::Open(_) | Event::Draining(_) => {
-                    room = true;
-                    inbox.push_back(event);
-                }
-                _ => inbox.push_back(event),
-            }
-        }
-        if self.connection.close_reason().is_some() && !mem::replace(&mut self.ending, true) {
-            // Nobody waits for room that will never be.
-            room = true;
-        }
-        self.tell_connection(now);
-        let moved_up = self.callers.has_moved_up() && self.callers.take_moved_up();
-        if moved_up || room || self.connection.is_closed() {
-            self.admit_queue(now, wakers);
-            wakers.extend(self.watchers.take_all());
-            self.tell_connection(now);
-        }
-    }
-
     /// A reply that its caller has not taken still counts against the limit, so that not taking replies has an end.
     pub(super) fn count_replies(&mut self) {
         self.connection.hold_replies(self.callers.reply_bytes());
@@ -374,17 +336,4 @@ impl Wakers {
 /// Whether the peer did not run a call because the connection is coming to its end.
 pub(super) fn is_draining(result: &CallResult) -> bool {
     matches!(result, Err(CallError::Status(status)) if status.code == StatusCode::DRAINING)
-}
-
-fn outcome_to_result(outcome: Outcome, reason: Option<&CloseReason>) -> CallResult {
-    match outcome {
-        Outcome::Reply { status, extensions, body } if status.is_ok() => Ok(Reply { extensions, body }),
-        Outcome::Reply { status, body, .. } => Err(CallError::Status(Status { code: status, body }.into())),
-        Outcome::Discarded => Err(CallError::Discarded),
-        Outcome::TimedOut(delivery) => Err(CallError::TimedOut(delivery)),
-        Outcome::Lost(delivery) => {
-            let reason = reason.cloned().unwrap_or(CloseReason::Transport(TransportError::Other));
-            Err(CallError::Lost { delivery, reason })
-        }
-    }
 }

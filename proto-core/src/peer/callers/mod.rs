@@ -18,6 +18,7 @@ use slab::Slab;
 use crate::error::{CloseReason, Delivery};
 use crate::event::{CallId, Message};
 use crate::peer::error::CallError;
+use crate::peer::messages::Reply;
 use crate::peer::seats::Seats;
 use crate::peer::shared::{CallResult, Wakers, is_draining};
 use crate::time::Instant;
@@ -241,13 +242,17 @@ impl Callers {
         self.seats.take(call, key);
     }
 
+    /// The reply to an accepted call.
+    pub(in crate::peer) fn answer(&mut self, call: CallId, reply: Reply, wakers: &mut Wakers) {
+        if let Some(key) = self.seats.leave(call) {
+            self.finish(key, Ok(reply), wakers);
+        }
+    }
+
     /// The outcome of an accepted call. If another connection may follow, one that was lost or came too late for this one,
     /// and was certainly not run, or may be run twice, goes back in line.
     pub(in crate::peer) fn end(&mut self, call: CallId, result: CallResult, hope: bool, wakers: &mut Wakers) {
         let Some(key) = self.seats.leave(call) else { return };
-        if result.is_ok() {
-            return self.finish(key, result, wakers);
-        }
         let (delivery, reason) = match &result {
             Err(CallError::Lost { delivery, reason }) => (Some(*delivery), Some(reason)),
             result if is_draining(result) => (Some(Delivery::NotSent), None),

@@ -105,9 +105,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         };
         let mut moved = has_read;
         if looks {
-            moved |= link.read(shared, cx, reading, most, |state, at| {
+            moved |= link.read(shared, cx, reading, most, |state, at, bytes| {
                 now = at;
-                state.sort_events(at, &mut desk.inbox, &mut desk.wakers);
+                state.take_input(at, bytes, &mut desk.inbox, &mut desk.wakers);
                 is_sated = state.is_sated();
             });
         }

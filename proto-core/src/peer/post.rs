@@ -1,0 +1,96 @@
+//! What has happened on a connection goes to whom it concerns: what calls came to goes to their callers, the rest to the driver.
+//!
+//! Nearly all replies are handed over as they come, and never wait as events.
+
+use alloc::collections::VecDeque;
+use core::mem;
+
+use bytes::Bytes;
+
+use super::callers::MaybeCallers;
+use super::error::{CallError, Status};
+use super::messages::Reply;
+use super::shared::{CallResult, State, Wakers, is_draining};
+use crate::connection::ReplyTaker;
+use crate::error::{CloseReason, TransportError};
+use crate::event::{CallId, Event, Outcome};
+use crate::time::Instant;
+use crate::wire::{CloseCode, CloseInfo, Extensions};
+
+impl State {
+    /// Takes bytes that came, and [sorts](Self::sort_events) what they bring.
+    pub(super) fn take_input(
+        &mut self,
+        now: Instant,
+        bytes: &mut [u8],
+        inbox: &mut VecDeque<Event>,
+        wakers: &mut Wakers,
+    ) {
+        let Self { connection, callers, .. } = self;
+        connection.handle_input_with(now, bytes, &mut Postman { callers, wakers });
+        self.sort_events(now, inbox, wakers);
+    }
+
+    /// Takes the events that have come: outcomes go to their callers, the rest to `inbox`.
+    pub(super) fn sort_events(&mut self, now: Instant, inbox: &mut VecDeque<Event>, wakers: &mut Wakers) {
+        self.date_calls(now);
+        let mut room = false;
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                Event::Ended { call, outcome } => {
+                    let hope = self.session.as_ref().is_some_and(|session| session.has_hope());
+                    let result = outcome_to_result(outcome, self.connection.close_reason());
+                    if hope && is_draining(&result) && self.connection.is_open() {
+                        // The peer takes no further calls here, and has no other way to say so: what is in flight is
+                        // waited for, and all else is for the next connection.
+                        let within = self.connection.config().drain_timeout;
+                        self.connection.drain(now, CloseCode::NORMAL, CloseInfo::default(), within);
+                    }
+                    self.callers.end(call, result, hope, wakers);
+                }
+                Event::Writable => room = true,
+                Event::Open(_) | Event::Draining(_) => {
+                    room = true;
+                    inbox.push_back(event);
+                }
+                _ => inbox.push_back(event),
+            }
+        }
+        if self.connection.close_reason().is_some() && !mem::replace(&mut self.ending, true) {
+            // Nobody waits for room that will never be.
+            room = true;
+        }
+        self.tell_connection(now);
+        let moved_up = self.callers.has_moved_up() && self.callers.take_moved_up();
+        if moved_up || room || self.connection.is_closed() {
+            self.admit_queue(now, wakers);
+            wakers.extend(self.watchers.take_all());
+            self.tell_connection(now);
+        }
+    }
+}
+
+/// Takes replies to who called.
+struct Postman<'a> {
+    callers: &'a mut MaybeCallers,
+    wakers: &'a mut Wakers,
+}
+
+impl ReplyTaker for Postman<'_> {
+    fn take(&mut self, call: CallId, body: Bytes) {
+        self.callers.answer(call, Reply { extensions: Extensions::none(), body }, self.wakers);
+    }
+}
+
+fn outcome_to_result(outcome: Outcome, reason: Option<&CloseReason>) -> CallResult {
+    match outcome {
+        Outcome::Reply { status, extensions, body } if status.is_ok() => Ok(Reply { extensions, body }),
+        Outcome::Reply { status, body, .. } => Err(CallError::Status(Status { code: status, body }.into())),
+        Outcome::Discarded => Err(CallError::Discarded),
+        Outcome::TimedOut(delivery) => Err(CallError::TimedOut(delivery)),
+        Outcome::Lost(delivery) => {
+            let reason = reason.cloned().unwrap_or(CloseReason::Transport(TransportError::Other));
+            Err(CallError::Lost { delivery, reason })
+        }
+    }
+}
