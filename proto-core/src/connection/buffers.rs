@@ -20,31 +20,29 @@ pub(crate) struct Stock {
 }
 
 impl Connection {
-    /// Lends what [`shrink`](Self::shrink) gives back to other connections of one thread, up to so many bytes and so many of a
-    /// kind. Says how many bytes that is.
-    pub(crate) fn lend_buffers(&mut self, stock: &mut Stock, most: usize, of_a_kind: usize) -> usize {
-        let mut lent = 0;
+    /// Lends what [`shrink`](Self::shrink) gives back to other connections of one thread, up to so many of a kind. None is larger
+    /// than what is kept for a connection between two messages.
+    pub(crate) fn lend_buffers(&mut self, stock: &mut Stock, of_a_kind: usize) {
         let Stock { outputs, events, calls, requests } = stock;
-        let mut keep = |bytes: usize, kept: usize| {
-            let fits = lent + bytes <= most && kept < of_a_kind;
-            lent += if fits { bytes } else { 0 };
-            fits
-        };
-        outputs.extend(self.outbox.lend().filter(|output| keep(output.kept_bytes(), outputs.len())));
-        events.extend(self.events.lend().filter(|queue| keep(queue.held_bytes(), events.len())));
-        calls.extend(self.calls.lend().filter(|table| keep(table.held_bytes(), calls.len())));
-        requests.extend(self.requests.lend().filter(|table| keep(table.held_bytes(), requests.len())));
-        lent
+        put(self.outbox.lend(), outputs, of_a_kind);
+        put(self.events.lend(), events, of_a_kind);
+        put(self.calls.lend(), calls, of_a_kind);
+        put(self.requests.lend(), requests, of_a_kind);
     }
 
-    /// Takes what others have lent, as far as there is none here. Says how many bytes that is.
-    pub(crate) fn borrow_buffers(&mut self, stock: &mut Stock) -> usize {
-        let mut taken = 0;
+    /// Takes what others have lent, as far as there is none here.
+    pub(crate) fn borrow_buffers(&mut self, stock: &mut Stock) {
         let Stock { outputs, events, calls, requests } = stock;
-        taken += self.outbox.borrow(outputs).map_or(0, Output::kept_bytes);
-        taken += self.events.borrow(events).map_or(0, events::Queue::held_bytes);
-        taken += self.calls.borrow(calls).map_or(0, slots::Table::held_bytes);
-        taken += self.requests.borrow(requests).map_or(0, requests::Table::held_bytes);
-        taken
+        self.outbox.borrow(outputs);
+        self.events.borrow(events);
+        self.calls.borrow(calls);
+        self.requests.borrow(requests);
+    }
+}
+
+#[inline]
+fn put<T>(lent: Option<Box<T>>, boxes: &mut Boxes<T>, most: usize) {
+    if let Some(lent) = lent.filter(|_| boxes.len() < most) {
+        boxes.push(lent);
     }
 }

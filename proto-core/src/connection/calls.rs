@@ -285,16 +285,15 @@ impl Calls {
         Some(table)
     }
 
-    /// Takes a table that somebody else has no use for, unless there is one here. Gives what it took.
+    /// Takes a table that somebody else has no use for, unless there is one here.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, tables: &mut Boxes<Table>) -> Option<&Table> {
-        if self.table.is_some() {
-            return None;
+    pub(super) fn borrow(&mut self, tables: &mut Boxes<Table>) {
+        if self.table.is_none() {
+            self.table = tables.pop();
+            if let Some(table) = &mut self.table {
+                table.latest = self.first_generation;
+            }
         }
-        self.table = tables.pop();
-        let table = self.table.as_mut()?;
-        table.latest = self.first_generation;
-        Some(table)
     }
 }
 

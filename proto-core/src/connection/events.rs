@@ -98,14 +98,12 @@ impl Events {
         self.queue.take_if(|queue| queue.queue.is_empty() && queue.replies == 0)
     }
 
-    /// Takes a queue that somebody else has no use for, unless there is one here. Gives what it took.
+    /// Takes a queue that somebody else has no use for, unless there is one here.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, queues: &mut Boxes<Queue>) -> Option<&Queue> {
-        if self.queue.is_some() {
-            return None;
+    pub(super) fn borrow(&mut self, queues: &mut Boxes<Queue>) {
+        if self.queue.is_none() {
+            self.queue = queues.pop();
         }
-        self.queue = queues.pop();
-        self.queue.as_deref()
     }
 
     /// Makes room for a reply that begins to arrive in fragments.

@@ -179,14 +179,12 @@ impl Outbox {
         if self.pending() > 0 { None } else { self.output.take() }
     }
 
-    /// Takes what somebody else has no use for, unless there is one here. Gives what it took.
+    /// Takes what somebody else has no use for, unless there is one here.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, outputs: &mut Boxes<Output>) -> Option<&Output> {
-        if self.output.is_some() {
-            return None;
+    pub(super) fn borrow(&mut self, outputs: &mut Boxes<Output>) {
+        if self.output.is_none() {
+            self.output = outputs.pop();
         }
-        self.output = outputs.pop();
-        self.output.as_deref()
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -82,12 +82,6 @@ impl Output {
         }
     }
 
-    /// What it holds while nothing is committed.
-    #[cfg(feature = "peer")]
-    pub(super) fn kept_bytes(&self) -> usize {
-        self.held_bytes([None; 3])
-    }
-
     /// What it holds, given what waits of bodies in pieces, in each lane. Such a body is held as a whole, once: by what waits of
     /// it, or else by the first of its pieces here. Those of one lane follow one another.
     pub(super) fn held_bytes(&self, waiting: [Option<Cut>; 3]) -> usize {

@@ -176,14 +176,12 @@ impl Requests {
         Some(table)
     }
 
-    /// Takes a table that somebody else has no use for, unless there is one here. Gives what it took.
+    /// Takes a table that somebody else has no use for, unless there is one here.
     #[cfg(feature = "peer")]
-    pub(super) fn borrow(&mut self, tables: &mut Boxes<Table>) -> Option<&Table> {
-        if self.table.is_some() {
-            return None;
+    pub(super) fn borrow(&mut self, tables: &mut Boxes<Table>) {
+        if self.table.is_none() {
+            self.table = tables.pop();
         }
-        self.table = tables.pop();
-        self.table.as_deref()
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -7,7 +7,7 @@ use core::fmt;
 use core::future::Future;
 use core::net::SocketAddr;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
 
@@ -78,6 +78,8 @@ enum Stage<R: Runtime, H: Handler> {
     Driving {
         driver: Box<ClientDriver<R, H>>,
         opened: bool,
+        /// The dialer and the application know that it is in use.
+        settled: bool,
     },
 }
 
@@ -124,7 +126,7 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
         let identity = Identity { id: 0, remote: Some(remote), seed: runtime.seed() };
         let driver = Driver::renew(&self.peer, config, identity, stream, runtime.sleep(), handler.clone());
         let driver = Box::new(driver.busy_poll(self.plan.busy_poll));
-        self.stage = Stage::Driving { driver, opened: false };
+        self.stage = Stage::Driving { driver, opened: false, settled: false };
     }
 
     /// Does what the dialer says.
@@ -210,7 +212,7 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
                 }
                 Turn::Again
             }
-            Stage::Driving { driver, opened } => match Pin::new(&mut **driver).poll(cx) {
+            Stage::Driving { driver, opened, settled } => match Pin::new(&mut **driver).poll(cx) {
                 Poll::Ready(reason) => {
                     let opened = *opened || driver.was_open();
                     self.stage = Stage::Rest;
@@ -226,6 +228,7 @@ impl<R: Runtime, H: Handler> ClientTask<R, H> {
                     }
                     if *opened && self.peer.other_end_has_spoken() {
                         self.dialer.lives(now);
+                        *settled = true;
                     }
                     Turn::Driven
                 }
@@ -273,6 +276,13 @@ impl<R: Runtime, H: Handler> Future for ClientTask<R, H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        // As long as the connection that is in use goes on, there is nothing else to do.
+        if let Stage::Driving { driver, settled: true, .. } = &mut this.stage {
+            let reason = ready!(Pin::new(&mut **driver).poll(cx));
+            this.obey(this.peer.now());
+            this.stage = Stage::Rest;
+            this.end(&reason, true);
+        }
         loop {
             let now = this.peer.now();
             this.obey(now);

@@ -103,9 +103,7 @@ impl State {
 
     /// Sets the deadlines of the calls that were made since the driver's last turn.
     pub(super) fn date_calls(&mut self, now: Instant) {
-        if self.callers.has_undated() {
-            let Self { callers, connection, .. } = self;
-            callers.date(now, |call, deadline| connection.set_deadline(now, call, deadline));
-        }
+        let Self { callers, connection, .. } = self;
+        callers.date(now, |call, deadline| connection.set_deadline(now, call, deadline));
     }
 }

@@ -47,9 +47,9 @@ impl<I: Io> Link<I> {
     /// something to be [read](Self::read).
     pub(super) fn read_body(
         &mut self,
-        connection: &mut Connection,
-        now: Instant,
+        State { connection, .. }: &mut State,
         cx: &mut Context<'_>,
+        now: impl FnOnce() -> Instant,
     ) -> Reading {
         if !connection.wants_read() {
             return Reading::Unwanted;
@@ -59,7 +59,7 @@ impl<I: Io> Link<I> {
             return Reading::Any;
         };
         if let Poll::Ready(Ok(n)) = polled {
-            connection.commit_body(now, n);
+            connection.commit_body(now(), n);
         }
         Reading::Body(polled)
     }

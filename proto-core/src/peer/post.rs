@@ -31,9 +31,14 @@ impl State {
         self.sort_events(now, inbox, wakers);
     }
 
+    /// Whether [`sort_events`](Self::sort_events) has anything to do.
+    pub(super) fn has_news(&self) -> bool {
+        let ends = self.connection.close_reason().is_some() && !self.ending;
+        self.connection.has_events() || self.callers.has_moved_up() || ends || self.connection.is_closed()
+    }
+
     /// Takes the events that have come: outcomes go to their callers, the rest to `inbox`.
     pub(super) fn sort_events(&mut self, now: Instant, inbox: &mut VecDeque<Event>, wakers: &mut Wakers) {
-        self.date_calls(now);
         let mut room = false;
         while let Some(event) = self.connection.poll_event() {
             match event {

@@ -1,7 +1,6 @@
 //! Nothing is held for the callers of a connection that has none.
 
 use alloc::boxed::Box;
-use core::mem;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
@@ -11,6 +10,9 @@ use super::{Caller, CallerKey, Callers};
 #[derive(Debug, Default)]
 pub(in crate::peer) struct MaybeCallers(Option<Box<Callers>>);
 
+/// The most that one connection lends for callers.
+const MOST_LENT: usize = 48 << 10;
+
 static NOBODY: Callers = Callers::new();
 
 impl MaybeCallers {
@@ -19,33 +21,25 @@ impl MaybeCallers {
         self.0.is_none()
     }
 
-    /// Takes what is held while nobody waits, for other connections.
-    pub(in crate::peer) fn lend(&mut self) -> Self {
-        let mut lent = mem::take(self);
-        if let Some(callers) = &mut lent.0 {
-            // Those that have left it may still stand there, and must not be taken for others.
-            callers.line.clear();
-            callers.seats.clear();
-            callers.undated.clear();
-        }
-        lent
+    /// Takes what is held while nobody waits, for other connections, unless it is much.
+    pub(in crate::peer) fn lend(&mut self) -> Option<Self> {
+        let mut lent = self.0.take_if(|callers| callers.table.is_empty() && !callers.moved_up)?;
+        // Those that have left it may still stand there, and must not be taken for others.
+        lent.line.clear();
+        lent.seats.clear();
+        lent.undated.clear();
+        (lent.spare_bytes() <= MOST_LENT).then_some(Self(Some(lent)))
     }
+}
 
-    /// Whether nobody waits, and there is nothing to be done about those who did.
-    pub(in crate::peer) fn is_empty(&self) -> bool {
-        self.table.is_empty() && !self.moved_up
-    }
-
+impl Callers {
     /// What is held while nobody waits.
-    pub(in crate::peer) fn spare_bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |callers| {
-            let line = callers.line.capacity() * size_of::<CallerKey>();
-            size_of::<Callers>()
-                + callers.table.capacity() * size_of::<Caller>()
-                + line
-                + callers.undated.capacity() * size_of::<(CallerKey, Duration)>()
-                + callers.seats.held_bytes()
-        })
+    fn spare_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.table.capacity() * size_of::<Caller>()
+            + self.line.capacity() * size_of::<CallerKey>()
+            + self.undated.capacity() * size_of::<(CallerKey, Duration)>()
+            + self.seats.held_bytes()
     }
 }
 

@@ -53,7 +53,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     /// Goes to rest behind a turn, if there is nothing to do: begins to ask the transport without a pause, if it is to do so in
     /// place of resting, or waits to be woken, if all available input has been taken. Says whether it does.
     pub(super) fn rest(&mut self, cx: &mut Context<'_>, now: Instant, is_all: bool, moved: bool) -> bool {
-        let asks = moved && self.busy_poll.is_some() && self.work.is_empty();
+        let asks = self.asks(moved);
         if !asks && !is_all {
             return false;
         }
@@ -76,8 +76,13 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         true
     }
 
+    /// Whether it asks the transport without a pause when there is nothing to do.
+    pub(super) fn asks(&self, moved: bool) -> bool {
+        moved && self.busy_poll.is_some() && self.work.is_empty()
+    }
+
     /// Whether nothing is to be done but to wait.
-    fn is_idle(&self, state: &State) -> bool {
+    pub(super) fn is_idle(&self, state: &State) -> bool {
         let connection = &state.connection;
         !connection.has_events()
             && !self.has_post()

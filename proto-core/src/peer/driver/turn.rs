@@ -42,8 +42,9 @@ struct Came {
 impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     /// Takes turns until there is nothing to do, or others should have theirs.
     pub(super) fn work_on(&mut self, cx: &mut Context<'_>, mut asked: Option<Asked>) -> Poll<CloseReason> {
+        let mut known = None;
         for _ in 0..TURNS {
-            match self.turn(cx, asked.take().is_some()) {
+            match self.turn(cx, asked.take().is_some(), &mut known) {
                 Next::Turn => {}
                 Next::Others => break,
                 Next::Rest => return Poll::Pending,
@@ -52,27 +53,44 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         }
         if self.is_due() {
             // The peer may have spoken while handlers were at work, and must not be taken for silent.
-            self.come(cx, true, false);
+            self.come(cx, true, false, None);
             self.tick(cx);
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>, has_read: bool) -> Next {
+    /// `known` is what time it is, as far as hardly any has passed since somebody asked.
+    fn turn(&mut self, cx: &mut Context<'_>, has_read: bool, known: &mut Option<Instant>) -> Next {
         // What has come is dealt with first: so what waits for handlers is bounded by what one read brings.
         let looked = !self.has_post() && !has_read;
-        let Came { mut now, mut moved, others_first } = self.come(cx, looked, has_read);
-        moved |= self.serve(cx, &mut now);
+        let Came { mut now, mut moved, others_first } = self.come(cx, looked, has_read, known.take());
+        let served = self.serve(cx, &mut now);
+        moved |= served;
+        *known = (!served).then_some(now);
         let (is_all, wakes_in_time, is_closed) = {
-            let mut state = self.peer.shared().lock();
+            let shared = self.peer.shared();
+            let mut state = shared.lock();
+            if state.callers.has_undated() {
+                // Whoever has called without asking for the time did so before this.
+                now = shared.clock.now();
+                state.date_calls(now);
+            }
             moved |= self.link.write(&mut state.connection, now, cx);
             if self.time_is_up || others_first {
                 return Next::Others;
             }
             let is_all = looked && self.link.has_taken_all(&state.connection);
             let wakes_in_time = self.need_not_look(cx, now, state.next_deadline());
-            (is_all, wakes_in_time, state.connection.is_closed())
+            let is_closed = state.connection.is_closed();
+            if is_all && wakes_in_time && !is_closed && !self.asks(moved) && self.is_idle(&state) {
+                let retired = state.park(cx);
+                drop(state);
+                drop(retired);
+                self.work.rest();
+                return Next::Rest;
+            }
+            (is_all, wakes_in_time, is_closed)
         };
         if is_all && !wakes_in_time {
             moved |= self.tick(cx);
@@ -88,31 +106,31 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
 
     /// Reads as much as is good at a time, if it is to look for more, and gives what has happened on the connection to whom it
     /// concerns.
-    fn come(&mut self, cx: &mut Context<'_>, looks: bool, has_read: bool) -> Came {
+    fn come(&mut self, cx: &mut Context<'_>, looks: bool, has_read: bool, known: Option<Instant>) -> Came {
         let Self { peer, link, desk, .. } = self;
         let (shared, desk) = (peer.shared(), desk.get_or_insert_with(Desk::take));
-        let mut now;
+        let mut now = known;
         let (reading, most, mut is_sated) = {
             let state = &mut *shared.lock();
-            // Whoever has called without asking for the time did so before this.
-            now = shared.clock.now();
             state.borrow();
-            let reading =
-                if looks { link.read_body(&mut state.connection, now, cx) } else { Reading::Unwanted };
-            state.sort_events(now, &mut desk.inbox, &mut desk.wakers);
+            let mut time = || *now.insert(shared.clock.now());
+            let reading = if looks { link.read_body(state, cx, &mut time) } else { Reading::Unwanted };
+            if state.has_news() {
+                state.sort_events(time(), &mut desk.inbox, &mut desk.wakers);
+            }
             let is_sated = state.is_sated() && (has_read || matches!(reading, Reading::Body(_)));
             (reading, if looks { state.appetite() } else { 0 }, is_sated)
         };
         let mut moved = has_read;
         if looks {
             moved |= link.read(shared, cx, reading, most, |state, at, bytes| {
-                now = at;
+                now = Some(at);
                 state.take_input(at, bytes, &mut desk.inbox, &mut desk.wakers);
                 is_sated = state.is_sated();
             });
         }
         let others_first = desk.wakers.wake() && is_sated;
-        Came { now, moved, others_first }
+        Came { now: now.unwrap_or_else(|| shared.clock.now()), moved, others_first }
     }
 
     /// Lets the time act, and arranges to be woken when it next matters. Says whether anything was due.
