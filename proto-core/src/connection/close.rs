@@ -13,7 +13,6 @@ use core::mem;
 
 use super::calls::Calls;
 use super::inbound::Inbound;
-use super::lanes::Lanes;
 use super::outbox::Outbox;
 use super::requests::Requests;
 use super::{Connection, Role, State, Timer};
@@ -135,9 +134,11 @@ impl Connection {
         }
         self.inbound = Inbound::new();
         self.pushes = None;
-        self.pong = None;
         if self.outbox.is_waiting() {
-            self.outbox.with_waiting(Lanes::drop_requests);
+            self.outbox.with_waiting(|lanes| {
+                lanes.drop_requests();
+                lanes.take_pong();
+            });
         }
         // What is committed still goes out, so the peer can have all of it.
         self.lose_calls(u64::MAX);
@@ -177,7 +178,6 @@ impl Connection {
         self.inbound = Inbound::new();
         self.calls = Calls::new();
         self.requests = Requests::new();
-        self.pong = None;
         self.pushes = None;
         self.liveness = None;
         self.layer = None;

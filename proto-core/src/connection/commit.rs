@@ -44,7 +44,6 @@ impl Connection {
     fn has_all_committed(&self) -> bool {
         matches!(self.state, State::Open)
             && !self.outbox.is_waiting()
-            && self.pong.is_none()
             && self.layer.is_none()
             && self.blocked.outbox == 0
             && !self.is_grant_due()
@@ -95,7 +94,7 @@ impl Connection {
             State::Closing(ref closing) if closing.committed => return false,
             State::Closing(_) => {}
         }
-        if let Some(pong) = self.pong.take() {
+        if let Some(pong) = self.outbox.take_pong() {
             let answer = Pong { ping: pong.ping, held_micros: micros_since(self.now, pong.at) };
             self.commit_control(Kind::Pong, Flags::empty(), 0, &answer.to_bytes());
             self.counters.pings_answered += 1;

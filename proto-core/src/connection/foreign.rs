@@ -66,7 +66,7 @@ impl Connection {
     /// Keeps what comes before the application has decided.
     pub(super) fn hold_input(&mut self, input: &[u8]) -> Result<(), ProtocolError> {
         if !matches!(self.inbound, Inbound::Held(_)) {
-            self.inbound = Inbound::Held(Vec::new());
+            self.inbound = Inbound::Held(Box::default());
         }
         match &mut self.inbound {
             Inbound::Held(held) if held.len() + input.len() <= MOST_BEFORE_OPEN => {

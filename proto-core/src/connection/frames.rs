@@ -8,9 +8,10 @@ use bytes::Bytes;
 use super::calls::Answered;
 use super::close::Closing;
 use super::inbound::Payload;
+use super::lanes::PendingPong;
 use super::partial::bad_fragment;
 use super::requests::Stage;
-use super::{Connection, Handshake, Limits, PendingPong, State};
+use super::{Connection, Handshake, Limits, State};
 use crate::error::{CloseReason, ProtocolError};
 use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
 use crate::time::Instant;
@@ -34,7 +35,7 @@ impl Connection {
             Kind::Ping if !self.may_ping() => Err(ProtocolError::TooManyPings),
             Kind::Ping => {
                 if let Ok(ping) = payload.bytes().try_into() {
-                    self.pong = Some(Box::new(PendingPong { ping, at }));
+                    self.outbox.with_waiting(|lanes| lanes.keep_pong(PendingPong { ping, at }));
                 }
                 Ok(())
             }

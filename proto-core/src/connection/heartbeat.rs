@@ -90,10 +90,10 @@ pub(super) struct Heartbeat {
     send_every: Millis,
     /// The peer promised to send something at least this often.
     hear_every: Millis,
-    /// How much longer to wait than that, in nanoseconds.
-    grace: u64,
-    /// How long this side may be silent before it sends a PING, in nanoseconds.
-    ping_after: u64,
+    /// How much longer to wait than that.
+    grace: Millis,
+    /// For how many 1024ths of its interval this side may be silent before it sends a PING.
+    ping_after: u16,
     /// When something was last sent, and received.
     sent: Instant,
     heard: Instant,
@@ -135,15 +135,16 @@ impl Heartbeat {
     pub(super) fn new(own: Announced, peer: Announced, grace: Duration, rng: &mut Rng, now: Instant) -> Self {
         let send_every = Millis(peer.wish_millis.max(own.minimum_millis));
         let hear_every = Millis(own.wish_millis.max(peer.minimum_millis));
-        let ping_after = send_every.part(rng.below(1024));
-        Self { send_every, hear_every, grace: nanos(grace), ping_after, sent: now, heard: now }
+        let grace = Millis(u32::try_from(nanos(grace).div_ceil(1_000_000)).unwrap_or(u32::MAX));
+        let ping_after = rng.below(1024) as u16;
+        Self { send_every, hear_every, grace, ping_after, sent: now, heard: now }
     }
 
     /// Both sides begin. The dialer does so when WELCOME arrives, which the acceptor allows for.
     pub(super) fn start(&mut self, role: Role, now: Instant) {
         self.sent = now;
         self.heard = match role {
-            Role::Acceptor => now.plus(self.grace),
+            Role::Acceptor => now.plus(self.grace.nanos()),
             Role::Dialer => now,
         };
     }
@@ -176,7 +177,7 @@ impl Heartbeat {
         }
         if now >= self.ping_at() {
             // The promise is kept early rather than late: the next PING comes after 0.9 to 1.0 of the interval.
-            self.ping_after = self.send_every.part(1024 - rng.below(103));
+            self.ping_after = 1024 - rng.below(103) as u16;
             self.sent = now;
             return Due::Ping;
         }
@@ -184,46 +185,38 @@ impl Heartbeat {
     }
 
     fn ping_at(&self) -> Instant {
-        self.sent.plus(self.ping_after)
+        self.sent.plus(self.send_every.part(self.ping_after.into()))
     }
 
     fn silence_at(&self) -> Instant {
-        self.heard.plus(self.hear_every.nanos()).plus(self.grace)
+        self.heard.plus(self.hear_every.nanos()).plus(self.grace.nanos())
     }
 }
 
 /// How many PINGs a peer may send: a bucket that fills with time.
 ///
 /// One every half of the interval at which it promised to speak, and a few at once: so a peer that speaks as it promised
-/// never runs out of it, whatever the way does to its PINGs.
+/// never runs out of it, whatever the way does to its PINGs. What is kept is when the bucket will be full, as the generic
+/// cell rate algorithm of ATM (ITU-T I.371) does.
 #[derive(Debug)]
-pub(super) struct PingBudget {
-    left: u8,
-    filled: Instant,
-}
+pub(super) struct PingBudget(Instant);
 
 impl PingBudget {
-    const MOST: u8 = 16;
+    const MOST: u32 = 16;
 
     pub(super) const fn new(now: Instant) -> Self {
-        Self { left: Self::MOST, filled: now }
+        Self(now)
     }
 
     /// Takes one; `false` if there is none.
     pub(super) fn take(&mut self, every: Duration, now: Instant) -> bool {
         let step = (every / 2).max(Duration::from_millis(1));
-        let steps = now.saturating_since(self.filled).as_nanos() / step.as_nanos();
-        if steps > 0 {
-            self.left = Self::MOST.min(self.left.saturating_add(u8::try_from(steps).unwrap_or(u8::MAX)));
-            self.filled = now;
+        let full = self.0.max(now) + step;
+        let enough = full.saturating_since(now) <= step * Self::MOST;
+        if enough {
+            self.0 = full;
         }
-        match self.left.checked_sub(1) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => false,
-        }
+        enough
     }
 }
 
@@ -313,7 +306,7 @@ mod tests {
                 prop_assert!(budget.take(interval, at(now)));
             }
             let flood = (0..100).filter(|_| budget.take(interval, at(now))).count();
-            prop_assert!(flood <= usize::from(PingBudget::MOST));
+            prop_assert!(flood <= PingBudget::MOST as usize);
         }
     }
 }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
 
 use super::partial::{Partial, TOTAL_LEN};
-use crate::wire::{HEADER_LEN, Header};
+use crate::wire::{HEADER_LEN, Header, Kind, Sequence};
 
 /// Where in a frame the next byte belongs.
 #[derive(Debug)]
@@ -17,13 +17,14 @@ pub(super) enum Inbound {
     /// Between frames, or within a header.
     Header { bytes: [u8; HEADER_LEN], filled: u8 },
     /// Behind the header of a first fragment, within the total that belongs to it.
-    Total { header: Header, bytes: [u8; TOTAL_LEN], filled: u8 },
+    Total { header: Box<Header>, bytes: [u8; TOTAL_LEN], filled: u8 },
     /// Within a payload that is a message, or the next part of one.
     Payload { message: Box<Partial>, remaining: u32, more: bool },
-    /// Within a payload that is not wanted; the frame's header, if it matters at the end.
-    Skip { header: Option<Header>, remaining: u32 },
+    /// Within a payload that is not wanted; whose it is, if that matters at the end.
+    Skip { message: Option<(Kind, Sequence)>, remaining: u32 },
     /// Before the application has decided on a connection in a foreign format.
-    Held(Vec<u8>),
+    #[expect(clippy::box_collection, reason = "hardly any connection has one, and all have room for it")]
+    Held(Box<Vec<u8>>),
 }
 
 impl Inbound {
@@ -38,9 +39,10 @@ impl Inbound {
 
     pub(super) fn held_bytes(&self) -> usize {
         match self {
-            Self::Header { .. } | Self::Total { .. } | Self::Skip { .. } => 0,
+            Self::Header { .. } | Self::Skip { .. } => 0,
+            Self::Total { .. } => size_of::<Header>(),
             Self::Payload { message, .. } => message.held_bytes(),
-            Self::Held(bytes) => bytes.capacity(),
+            Self::Held(bytes) => size_of::<Vec<u8>>() + bytes.capacity(),
         }
     }
 }

@@ -11,7 +11,8 @@ use alloc::collections::VecDeque;
 
 use super::queue::{Key, Queue};
 use super::waiting::{Cut, Piece, Rest, Waiting};
-use crate::wire::{CHARGE_OVERHEAD, Kind, Lane, Sequence};
+use crate::time::Instant;
+use crate::wire::{CHARGE_OVERHEAD, Kind, Lane, PING_LEN, Sequence};
 
 /// The lanes in the order of urgency, and how fast the clock of each runs.
 const LANES: [(Lane, u64); 3] = [(Lane::High, 1), (Lane::Normal, 2), (Lane::Bulk, 8)];
@@ -19,6 +20,8 @@ const LANES: [(Lane, u64); 3] = [(Lane::High, 1), (Lane::Normal, 2), (Lane::Bulk
 /// What waits. Exists only while something does.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
+    /// The newest PING that has not been answered. It goes before everything else.
+    pong: Option<PendingPong>,
     lanes: [OneLane; LANES.len()],
     /// The clock of the lane that was last served.
     clock: u64,
@@ -34,6 +37,13 @@ pub(super) struct Lanes {
     /// The most that requests and pushes may count; what counts more by itself, which at most one of them does.
     limit: usize,
     oversized: usize,
+}
+
+/// A PING that wants an answer, and when it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingPong {
+    pub(super) ping: [u8; PING_LEN],
+    pub(super) at: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -149,7 +159,19 @@ impl Lanes {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.cancels.is_empty() && self.lanes.iter().all(|own| own.queue.is_empty())
+        self.pong.is_none() && self.cancels.is_empty() && self.lanes.iter().all(|own| own.queue.is_empty())
+    }
+
+    pub(super) const fn keep_pong(&mut self, pong: PendingPong) {
+        self.pong = Some(pong);
+    }
+
+    pub(super) const fn take_pong(&mut self) -> Option<PendingPong> {
+        self.pong.take()
+    }
+
+    pub(super) const fn has_pong(&self) -> bool {
+        self.pong.is_some()
     }
 
     pub(super) const fn has_requests(&self) -> bool {

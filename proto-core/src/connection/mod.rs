@@ -75,7 +75,7 @@ use crate::error::CloseReason;
 use crate::event::Event;
 use crate::time::Instant;
 use crate::wire::{
-    Capabilities, CloseCode, CloseInfo, Credentials, Hello, Kind, PING_LEN, PREFACE, PrefaceCheck, charge,
+    Capabilities, CloseCode, CloseInfo, Credentials, Hello, Kind, PREFACE, PrefaceCheck, charge,
 };
 
 #[cfg(feature = "peer")]
@@ -171,7 +171,6 @@ pub struct Connection {
     pushes: Option<Box<PartialPushes>>,
     limits: Limits,
     layer: Option<Box<Layered>>,
-    pong: Option<Box<PendingPong>>,
     /// Until the connection has ended.
     liveness: Option<Liveness>,
     blocked: Blocked,
@@ -226,13 +225,6 @@ impl Limits {
     }
 }
 
-/// A PING that has not been answered.
-#[derive(Debug)]
-struct PendingPong {
-    ping: [u8; PING_LEN],
-    at: Instant,
-}
-
 /// What messages have been refused for since the last `Writable`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Blocked {
@@ -266,7 +258,6 @@ impl Connection {
             pushes: None,
             limits: Limits::default(),
             layer: config.layer.as_ref().map(|layers| Layered::new(layers.make(role, seed))),
-            pong: None,
             liveness: Some(Liveness::new(seed, now)),
             blocked: Blocked::default(),
             counters: Counters::default(),

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 #[cfg(feature = "peer")]
 use super::buffers::Boxes;
-use super::lanes::Lanes;
+use super::lanes::{Lanes, PendingPong};
 use super::output::{Chunks, Output};
 use super::waiting::Cut;
 use crate::wire::{HEADER_LEN, Header, Lane};
@@ -27,15 +27,13 @@ pub(super) struct Outbox {
     waiting: Option<Box<Lanes>>,
     /// Committed bytes. What holds them is kept when they have been written, until somebody else wants it.
     output: Option<Box<Output>>,
-    /// The end of what is committed, of what may have left, and of what has left.
-    committed: u64,
-    handed: u64,
+    /// The end of what has left.
     advanced: u64,
 }
 
 impl Outbox {
     pub(super) const fn new() -> Self {
-        Self { waiting: None, output: None, committed: 0, handed: 0, advanced: 0 }
+        Self { waiting: None, output: None, advanced: 0 }
     }
 
     // What waits.
@@ -53,6 +51,14 @@ impl Outbox {
             self.waiting = None;
         }
         result
+    }
+
+    /// The PING that is to be answered next, if there is one.
+    pub(super) fn take_pong(&mut self) -> Option<PendingPong> {
+        if !self.waiting.as_ref()?.has_pong() {
+            return None;
+        }
+        self.with_waiting(Lanes::take_pong)
     }
 
     /// Drops all that is not committed.
@@ -75,18 +81,19 @@ impl Outbox {
     // What is committed.
 
     /// Bytes that are committed and not written.
-    pub(super) const fn pending(&self) -> usize {
-        (self.committed - self.advanced) as usize
+    #[inline]
+    pub(super) fn pending(&self) -> usize {
+        self.output.as_ref().map_or(0, |output| output.pending())
     }
 
     /// The position behind the last committed byte.
-    pub(super) const fn end(&self) -> u64 {
-        self.committed
+    pub(super) fn end(&self) -> u64 {
+        self.advanced + self.pending() as u64
     }
 
     /// The position behind the last byte that may have left.
-    pub(super) const fn handed(&self) -> u64 {
-        self.handed
+    pub(super) fn handed(&self) -> u64 {
+        self.advanced + self.output.as_ref().map_or(0, |output| output.handed()) as u64
     }
 
     /// Commits bytes that are no frame: the preface.
@@ -145,8 +152,9 @@ impl Outbox {
     /// Where the next `length` bytes go, which are committed.
     #[inline]
     fn commit(&mut self, length: usize) -> &mut Output {
-        self.committed += length as u64;
-        self.output.get_or_insert_default()
+        let output = self.output.get_or_insert_default();
+        output.expect(length);
+        output
     }
 
     /// The committed bytes, in order.
@@ -156,17 +164,17 @@ impl Outbox {
 
     /// The transport holds the next `n` bytes, and may have sent them.
     pub(super) fn hand_over(&mut self, n: usize) {
-        self.handed = self.handed.max(self.advanced + n.min(self.pending()) as u64);
+        if let Some(output) = &mut self.output {
+            output.hand_over(n);
+        }
     }
 
     /// The next `n` bytes have been written.
     pub(super) fn advance(&mut self, n: usize) {
-        let n = n.min(self.pending());
+        let Some(output) = &mut self.output else { return };
+        let n = n.min(output.pending());
         self.advanced += n as u64;
-        self.handed = self.handed.max(self.advanced);
-        if let Some(output) = &mut self.output {
-            output.advance(n);
-        }
+        output.advance(n);
     }
 
     /// Gives back what is kept for further bytes, if there are none: an idle connection has no write buffer.

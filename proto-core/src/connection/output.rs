@@ -22,6 +22,9 @@ pub(super) struct Output {
     segments: VecDeque<Segment>,
     run: Vec<u8>,
     written: usize,
+    /// How many bytes have not been written, and how many of them the transport may have sent.
+    pending: usize,
+    handed: usize,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,24 @@ enum Segment {
 }
 
 impl Output {
+    pub(super) const fn pending(&self) -> usize {
+        self.pending
+    }
+
+    pub(super) const fn handed(&self) -> usize {
+        self.handed
+    }
+
+    /// So many further bytes are appended next.
+    pub(super) const fn expect(&mut self, length: usize) {
+        self.pending += length;
+    }
+
+    /// The transport holds the next `n` bytes.
+    pub(super) fn hand_over(&mut self, n: usize) {
+        self.handed = self.handed.max(n.min(self.pending));
+    }
+
     /// The run that the next `length` bytes are appended to.
     #[inline]
     pub(super) fn run(&mut self, length: usize) -> &mut Vec<u8> {
@@ -62,6 +83,8 @@ impl Output {
     /// The next `n` bytes, of which there are so many, have been written.
     pub(super) fn advance(&mut self, n: usize) {
         self.written += n;
+        self.pending -= n;
+        self.handed = self.handed.saturating_sub(n);
         while let Some(first) = self.segments.front() {
             let length = first.bytes().len();
             if self.written < length {

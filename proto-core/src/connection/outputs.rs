@@ -3,7 +3,7 @@
 use super::close::{self, Closing};
 use super::drain::Draining;
 use super::partial::PartialPushes;
-use super::{Chunks, Connection, Counters, Deadline, PendingPong, RoundTrip, State, Timer};
+use super::{Chunks, Connection, Counters, Deadline, RoundTrip, State, Timer};
 use crate::config::SharedConfig;
 use crate::error::CloseReason;
 use crate::event::{Event, RequestId};
@@ -174,12 +174,10 @@ impl Connection {
             State::Closing(closing) => size_of::<Closing>() + closing.held_bytes(),
             State::Closed(reason) => close::reason_bytes(reason),
         };
-        let pong = if self.pong.is_some() { size_of::<PendingPong>() } else { 0 };
         let pushes =
             self.pushes.as_ref().map_or(0, |pushes| size_of::<PartialPushes>() + pushes.held_bytes());
         state
             + self.timers.held_bytes()
-            + pong
             + pushes
             + self.layer.as_ref().map_or(0, |layered| layered.held_bytes())
             + self.inbound.held_bytes()

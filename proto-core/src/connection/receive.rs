@@ -15,7 +15,7 @@ use crate::error::{CloseReason, ProtocolError};
 use crate::event::{CallId, Event, Outcome};
 use crate::framing::Framing;
 use crate::time::Instant;
-use crate::wire::{HANDSHAKE_FRAME_LIMIT, HEADER_LEN, Header, HeaderView, Kind, Parsed, charge};
+use crate::wire::{HANDSHAKE_FRAME_LIMIT, HEADER_LEN, Header, HeaderView, Kind, Parsed, Sequence, charge};
 
 /// From how many missing bytes on a payload is read into its own memory: below it, a read into a buffer that takes the
 /// frames behind it too costs less.
@@ -140,7 +140,7 @@ impl Connection {
             Inbound::Total { header, bytes, filled } => {
                 let (taken, complete) = gather(bytes, filled, input);
                 if complete {
-                    let (header, total) = (*header, u32::from_be_bytes(*bytes));
+                    let (header, total) = (**header, u32::from_be_bytes(*bytes));
                     self.receive_first(&header, total)?;
                 }
                 Ok(taken)
@@ -152,13 +152,13 @@ impl Connection {
                 self.end_payload()?;
                 Ok(arrived.len())
             }
-            Inbound::Skip { header, remaining } => {
+            Inbound::Skip { message, remaining } => {
                 let taken = input.len().min(*remaining as usize);
                 *remaining -= taken as u32;
                 if *remaining == 0 {
-                    let header = header.take();
+                    let message = *message;
                     self.inbound = Inbound::new();
-                    self.end_skipped(header);
+                    self.end_skipped(message);
                 }
                 Ok(taken)
             }
@@ -203,8 +203,11 @@ impl Connection {
         };
         match self.admit_frame(&header)? {
             Admission::Take => return self.take_frame(header, input),
-            Admission::Skip => return Ok(self.skip(Some(header), header.length)),
+            Admission::Skip => {
+                return Ok(self.skip(Some((header.kind, header.sequence)), header.length));
+            }
             Admission::First => {
+                let header = Box::new(header);
                 self.inbound = Inbound::Total { header, bytes: [0; TOTAL_LEN], filled: 0 };
             }
             Admission::Next(message, more) => {
@@ -237,7 +240,7 @@ impl Connection {
         }
         let (header, at) = (message.header, message.at);
         if message.is_discarded() {
-            self.end_discarded(&header);
+            self.end_discarded(header.kind, header.sequence);
             return Ok(());
         }
         if header.kind == Kind::Reply && message.is_in_fragments() {
@@ -255,33 +258,33 @@ impl Connection {
     }
 
     /// Skips a payload. Takes nothing yet, so that an empty one needs no further input.
-    fn skip(&mut self, header: Option<Header>, length: u32) -> usize {
+    fn skip(&mut self, message: Option<(Kind, Sequence)>, length: u32) -> usize {
         if length == 0 {
-            self.end_skipped(header);
+            self.end_skipped(message);
         } else {
-            self.inbound = Inbound::Skip { header, remaining: length };
+            self.inbound = Inbound::Skip { message, remaining: length };
         }
         0
     }
 
     /// The end of a payload that was not wanted.
-    fn end_skipped(&mut self, header: Option<Header>) {
-        match header {
+    fn end_skipped(&mut self, message: Option<(Kind, Sequence)>) {
+        match message {
             None => self.counters.frames_ignored += 1,
-            Some(header) => {
+            Some((kind, sequence)) => {
                 self.counters.frames_received += 1;
-                self.end_discarded(&header);
+                self.end_discarded(kind, sequence);
             }
         }
     }
 
     /// The end of a message that was not wanted.
-    fn end_discarded(&mut self, header: &Header) {
-        if header.kind != Kind::Reply {
+    fn end_discarded(&mut self, kind: Kind, sequence: Sequence) {
+        if kind != Kind::Reply {
             self.counters.requests_dropped += 1;
-        } else if self.answer(header.sequence) {
+        } else if self.answer(sequence) {
             self.counters.replies_discarded += 1;
-            let call = CallId(header.sequence);
+            let call = CallId(sequence);
             self.events.push(Event::Ended { call, outcome: Outcome::Discarded }, 0);
         }
     }
