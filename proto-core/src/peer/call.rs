@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 
 use super::callers::CallerKey;
@@ -12,7 +12,7 @@ use super::entry::Entry;
 use super::error::CallError;
 use super::handle::Peer;
 use super::messages::Reply;
-use super::shared::{CallResult, Shared, Wakers};
+use super::shared::{CallResult, Shared};
 use crate::error::{Refusal, Refused};
 use crate::event::{Message, Timeout};
 use crate::wire::{ExtensionFields, Extensions, Lane};
@@ -120,30 +120,15 @@ impl Future for Call {
     /// # Panics
     /// When polled again after it was ready, as futures may.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Stage::Under(key) = self.stage {
+            let result = ready!(self.peer.outcome(key, cx.waker()));
+            self.stage = Stage::Done;
+            return Poll::Ready(result);
+        }
         match core::mem::replace(&mut self.stage, Stage::Done) {
             Stage::New(Ok(message)) => self.start(message, cx),
             Stage::New(Err(refused)) => Poll::Ready(Err(refused.into())),
-            Stage::Under(key) => {
-                let mut wakers = Wakers::default();
-                let result = {
-                    let mut state = self.peer.lock();
-                    let result = state.callers.poll(key, cx.waker(), &mut wakers);
-                    state.count_replies();
-                    if result.is_some() && state.driver.is_some() {
-                        // The driver has come to rest already, and this may have been the last caller, whose places are lent now.
-                        state.lend();
-                    }
-                    result
-                };
-                match result {
-                    Some((result, _)) => Poll::Ready(result),
-                    None => {
-                        self.stage = Stage::Under(key);
-                        Poll::Pending
-                    }
-                }
-            }
-            Stage::Done => panic!("a call was polled after it had ended"),
+            Stage::Under(_) | Stage::Done => panic!("a call was polled after it had ended"),
         }
     }
 }

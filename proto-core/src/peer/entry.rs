@@ -1,13 +1,13 @@
-//! How a call gets to the connection: at once if it can, else in line.
+//! How a call gets to the connection, at once if it can, else in line; and how its caller hears of its end.
 //!
 //! Most calls are made by tasks that the driver has just woken, so that its next turn follows. They need not ask for the time:
 //! the turn does that once for all of them, and their deadlines count from there, later rather than too early.
 
-use core::task::Waker;
+use core::task::{Poll, Waker};
 
-use super::callers::{CallerKey, Queued};
+use super::callers::{CallerKey, Queued, Spent};
 use super::error::CallError;
-use super::shared::{Shared, State};
+use super::shared::{CallResult, Shared, State};
 use crate::error::{Refusal, Refused};
 use crate::event::{Message, Timeout};
 use crate::time::Instant;
@@ -44,6 +44,23 @@ impl Shared {
             driver.wake();
         }
         entered
+    }
+
+    /// What a call has come to, if anything; if not, `waker` is woken when it does.
+    pub(super) fn outcome(&self, key: CallerKey, waker: &Waker) -> Poll<CallResult> {
+        let mut spent = Spent::default();
+        let result = {
+            let mut state = self.lock();
+            let result = state.callers.poll(key, waker, &mut spent);
+            state.count_replies();
+            if result.is_some() && state.driver.is_some() {
+                // The driver has come to rest already, and this may have been the last caller, whose places are lent now.
+                state.lend();
+            }
+            result
+        };
+        drop(spent);
+        result.map_or(Poll::Pending, Poll::Ready)
     }
 }
 

@@ -298,7 +298,6 @@ pub(super) struct Wakers {
 
 #[derive(Debug, Default)]
 struct Dropped {
-    wakers: Vec<Waker>,
     events: VecDeque<Event>,
     messages: Vec<Message>,
 }
@@ -315,10 +314,6 @@ impl Wakers {
     /// A message of a caller that nobody wants any more.
     pub(super) fn discard_message(&mut self, message: Message) {
         self.dropped.get_or_insert_default().messages.push(message);
-    }
-
-    pub(super) fn retire(&mut self, waker: Waker) {
-        self.dropped.get_or_insert_default().wakers.push(waker);
     }
 
     /// Wakes and drops all of them, and says whether anybody but the driver was woken.

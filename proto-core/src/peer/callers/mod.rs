@@ -9,7 +9,6 @@ mod maybe;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use core::mem;
 use core::task::Waker;
 use core::time::Duration;
 
@@ -86,8 +85,6 @@ enum Stage {
     AtTheDesk,
     Accepted(CallId),
     Ended(CallResult),
-    /// Its caller has what it came to.
-    Gone,
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +93,13 @@ pub(in crate::peer) struct Queued {
     pub(in crate::peer) deadline: Option<Instant>,
     /// Running it twice does no harm.
     pub(in crate::peer) idempotent: bool,
+}
+
+/// What a caller that was polled no longer needs.
+#[derive(Debug, Default)]
+pub(in crate::peer) struct Spent {
+    waker: Option<Waker>,
+    again: Option<Queued>,
 }
 
 impl Callers {
@@ -175,29 +179,29 @@ impl Callers {
         key
     }
 
-    /// What has become of a caller's call, and what is to be dropped without the lock; if nothing yet, `waker` is woken when it does.
+    /// What has become of a caller's call; if nothing yet, `waker` is woken when it does. Leaves in `spent` what is to be dropped
+    /// without the lock.
     pub(in crate::peer) fn poll(
         &mut self,
         key: CallerKey,
         waker: &Waker,
-        wakers: &mut Wakers,
-    ) -> Option<(CallResult, Option<Queued>)> {
+        spent: &mut Spent,
+    ) -> Option<CallResult> {
         let caller = self.table.get_mut(key.index).filter(|caller| caller.ticket == key.ticket)?;
-        if matches!(caller.stage, Stage::Ended(_)) {
-            let Stage::Ended(result) = mem::replace(&mut caller.stage, Stage::Gone) else { return None };
-            let again = caller.queued.take();
-            self.reply_bytes -= reply_len(&result);
-            self.kept_bytes -= kept_len(again.as_ref());
-            drop(self.table.remove(key.index));
-            self.shrink();
-            return Some((result, again));
-        }
-        if caller.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
-            if let Some(old) = caller.waker.replace(waker.clone()) {
-                wakers.retire(old);
+        if !matches!(caller.stage, Stage::Ended(_)) {
+            if caller.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+                spent.waker = caller.waker.replace(waker.clone());
             }
+            return None;
         }
-        None
+        let Caller { stage: Stage::Ended(result), queued, .. } = self.table.remove(key.index) else {
+            return None;
+        };
+        self.reply_bytes -= reply_len(&result);
+        self.kept_bytes -= kept_len(queued.as_ref());
+        self.shrink();
+        spent.again = queued;
+        Some(result)
     }
 
     /// A caller leaves. Gives its call, if one is under way, and what it leaves behind, to be dropped without the lock.
@@ -222,7 +226,7 @@ impl Callers {
                 self.forget_leavers();
                 None
             }
-            Stage::AtTheDesk | Stage::Ended(_) | Stage::Gone => None,
+            Stage::AtTheDesk | Stage::Ended(_) => None,
         };
         (call, Some(caller))
     }
@@ -306,7 +310,7 @@ impl Callers {
                 self.kept_bytes -= kept_len(caller.queued.as_ref());
             }
             Stage::Accepted(_) => self.kept_bytes -= kept_len(caller.queued.as_ref()),
-            Stage::InLine | Stage::AtTheDesk | Stage::Gone => {}
+            Stage::InLine | Stage::AtTheDesk => {}
         }
         self.shrink();
         caller
