@@ -272,7 +272,8 @@ pub struct HeartbeatConfig {
     pub wish: Duration,
     /// How often to speak at most, whatever the peer wishes: 1 s to 1 h. Default 1 s.
     pub minimum: Duration,
-    /// How much longer than agreed to wait for a sign of life: as long as a healthy link may stall. Not 0. Default 10 s.
+    /// How much longer than agreed to wait for a sign of life: as long as a healthy link may stall. Not 0,
+    /// and in effect 49 days at the most. Default 10 s.
     pub timeout: Duration,
 }
 

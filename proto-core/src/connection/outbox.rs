@@ -153,7 +153,7 @@ impl Outbox {
     #[inline]
     fn commit(&mut self, length: usize) -> &mut Output {
         let output = self.output.get_or_insert_default();
-        output.expect(length);
+        output.announce(length);
         output
     }
 

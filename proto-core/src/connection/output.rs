@@ -45,7 +45,7 @@ impl Output {
     }
 
     /// So many further bytes are appended next.
-    pub(super) const fn expect(&mut self, length: usize) {
+    pub(super) const fn announce(&mut self, length: usize) {
         self.pending += length;
     }
 

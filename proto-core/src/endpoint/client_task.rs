@@ -279,6 +279,7 @@ impl<R: Runtime, H: Handler> Future for ClientTask<R, H> {
         // As long as the connection that is in use goes on, there is nothing else to do.
         if let Stage::Driving { driver, settled: true, .. } = &mut this.stage {
             let reason = ready!(Pin::new(&mut **driver).poll(cx));
+            // A wish to end reaches the dialer before this does, so that it does not dial again.
             this.obey(this.peer.now());
             this.stage = Stage::Rest;
             this.end(&reason, true);

@@ -39,6 +39,9 @@ impl Attributes {
 
     /// From here on nothing is kept. Gives what was, to be dropped when no lock is held.
     pub(super) fn end(&mut self) -> Option<Box<Kept>> {
+        if matches!(self.0.as_deref(), Some(Kept::Ended)) {
+            return None;
+        }
         self.0.replace(Box::new(Kept::Ended))
     }
 }

@@ -128,7 +128,8 @@ impl Future for Call {
         match core::mem::replace(&mut self.stage, Stage::Done) {
             Stage::New(Ok(message)) => self.start(message, cx),
             Stage::New(Err(refused)) => Poll::Ready(Err(refused.into())),
-            Stage::Under(_) | Stage::Done => panic!("a call was polled after it had ended"),
+            Stage::Under(_) => unreachable!("it was looked at before"),
+            Stage::Done => panic!("a call was polled after it had ended"),
         }
     }
 }

@@ -47,7 +47,7 @@ impl<I: Io> Link<I> {
     /// something to be [read](Self::read).
     pub(super) fn read_body(
         &mut self,
-        State { connection, .. }: &mut State,
+        connection: &mut Connection,
         cx: &mut Context<'_>,
         now: impl FnOnce() -> Instant,
     ) -> Reading {
@@ -86,10 +86,15 @@ impl<I: Io> Link<I> {
         self.note_read(shared, polled, lent)
     }
 
-    /// Reads once, without being woken later. Says whether anything came; `None` if the transport cannot.
-    pub(super) fn read_now(&mut self, shared: &Shared, most: usize) -> Option<bool> {
+    /// Reads once, without being woken later; `take` is as for [`read`](Self::read). Says whether anything came; `None` if the
+    /// transport cannot.
+    pub(super) fn read_now(
+        &mut self,
+        shared: &Shared,
+        most: usize,
+        take: impl FnMut(&mut State, Instant, &mut [u8]),
+    ) -> Option<bool> {
         let mut lent = false;
-        let take = |state: &mut State, now, bytes: &mut [u8]| state.connection.handle_input(now, bytes);
         let polled = self.io.read_now(most, &mut taker(shared, &mut lent, take))?;
         Some(self.note_read(shared, polled, lent))
     }

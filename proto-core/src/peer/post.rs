@@ -31,7 +31,8 @@ impl State {
         self.sort_events(now, inbox, wakers);
     }
 
-    /// Whether [`sort_events`](Self::sort_events) has anything to do.
+    /// Whether [`sort_events`](Self::sort_events) has anything to do but to date calls. Whoever changes the line, or what replies are
+    /// kept, [tells the connection](Self::tell_connection) itself.
     pub(super) fn has_news(&self) -> bool {
         let ends = self.connection.close_reason().is_some() && !self.ending;
         self.connection.has_events() || self.callers.has_moved_up() || ends || self.connection.is_closed()
@@ -39,6 +40,10 @@ impl State {
 
     /// Takes the events that have come: outcomes go to their callers, the rest to `inbox`.
     pub(super) fn sort_events(&mut self, now: Instant, inbox: &mut VecDeque<Event>, wakers: &mut Wakers) {
+        if self.callers.has_undated() {
+            // Those whose calls end here may have to go on waiting, for as long as they wanted.
+            self.date_calls(now);
+        }
         let mut room = false;
         while let Some(event) = self.connection.poll_event() {
             match event {

@@ -11,6 +11,8 @@ mod handlers;
 mod shown;
 mod timers;
 mod transport;
+#[cfg(all(feature = "endpoint", feature = "simulation"))]
+mod undated;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

@@ -118,11 +118,12 @@ impl Header {
         let (length, flags, sequence) = (view.length(), view.flags(), view.sequence());
         flags.lane()?;
         let other = flags.bits() & !(Flags::EXT.0 | Flags::LANE_MASK);
-        let (kind, fits) = match view.kind() {
-            0x03 => (Kind::Request, other == 0 && sequence.is_call()),
-            0x04 => (Kind::Reply, other == Flags::ORIGIN.0 && sequence.is_call()),
-            0x05 => (Kind::Push, other == 0 && sequence.is_connection()),
-            _ => return None,
+        let kind = Kind::from_u8(view.kind())?;
+        let fits = match kind {
+            Kind::Request => other == 0 && sequence.is_call(),
+            Kind::Reply => other == Flags::ORIGIN.0 && sequence.is_call(),
+            Kind::Push => other == 0 && sequence.is_connection(),
+            _ => false,
         };
         (fits && length <= limit).then_some(Self { length, kind, flags, sequence, code: view.code() })
     }

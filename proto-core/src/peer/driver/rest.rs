@@ -5,6 +5,7 @@ use core::task::Context;
 use core::time::Duration;
 
 use super::{Driver, WakerId};
+use crate::peer::desk::Desk;
 use crate::peer::handler::Handler;
 use crate::peer::shared::State;
 use crate::peer::{Io, Sleep};
@@ -38,7 +39,12 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             self.is_idle(&state).then(|| state.appetite())
         };
         let Some(most) = most else { return Some(Asked::Something) };
-        let Some(came) = self.link.read_now(self.peer.shared(), most) else {
+        let Self { peer, link, desk, .. } = self;
+        let came = link.read_now(peer.shared(), most, |state, at, bytes| {
+            let Desk { inbox, wakers } = &mut **desk.get_or_insert_with(Desk::take);
+            state.take_input(at, bytes, inbox, wakers);
+        });
+        let Some(came) = came else {
             (self.asking_since, self.busy_poll) = (None, None);
             return None;
         };

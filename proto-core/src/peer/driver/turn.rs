@@ -67,7 +67,6 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let Came { mut now, mut moved, others_first } = self.come(cx, looked, has_read, known.take());
         let served = self.serve(cx, &mut now);
         moved |= served;
-        *known = (!served).then_some(now);
         let (is_all, wakes_in_time, is_closed) = {
             let shared = self.peer.shared();
             let mut state = shared.lock();
@@ -76,7 +75,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 now = shared.clock.now();
                 state.date_calls(now);
             }
-            moved |= self.link.write(&mut state.connection, now, cx);
+            let wrote = self.link.write(&mut state.connection, now, cx);
+            moved |= wrote;
+            *known = (!served && !wrote).then_some(now);
             if self.time_is_up || others_first {
                 return Next::Others;
             }
@@ -114,7 +115,8 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             let state = &mut *shared.lock();
             state.borrow();
             let mut time = || *now.insert(shared.clock.now());
-            let reading = if looks { link.read_body(state, cx, &mut time) } else { Reading::Unwanted };
+            let reading =
+                if looks { link.read_body(&mut state.connection, cx, &mut time) } else { Reading::Unwanted };
             if state.has_news() {
                 state.sort_events(time(), &mut desk.inbox, &mut desk.wakers);
             }

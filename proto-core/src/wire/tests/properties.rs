@@ -101,7 +101,13 @@ proptest! {
         prop_assert_eq!(Header::parse(view, u32::MAX), Ok(Parsed::Frame(header)));
         if header.length > 0 {
             prop_assert!(Header::parse(view, header.length - 1).is_err());
+            prop_assert_eq!(Header::of_whole_message(view, header.length - 1), None);
         }
+        let whole = header.kind.is_message()
+            && !header.flags.contains(Flags::MORE)
+            && !header.flags.contains(Flags::IGNORABLE)
+            && (header.kind != Kind::Push || header.sequence.is_connection());
+        prop_assert_eq!(Header::of_whole_message(view, header.length), whole.then_some(header));
     }
 
     /// LW-2.6: a header that parses is written as it was read, so there is one form of each.
@@ -110,8 +116,12 @@ proptest! {
         let mut bytes = bytes;
         bytes[4] = kind;
         let view = HeaderView::new_checked(&bytes).unwrap();
-        if let Ok(Parsed::Frame(header)) = Header::parse(view, u32::MAX) {
+        let parsed = Header::parse(view, u32::MAX);
+        if let Ok(Parsed::Frame(header)) = parsed {
             prop_assert_eq!(header.to_bytes(), bytes);
+        }
+        if let Some(header) = Header::of_whole_message(view, u32::MAX) {
+            prop_assert_eq!(parsed, Ok(Parsed::Frame(header)), "the short way judges like the long one");
         }
     }
 
