@@ -33,9 +33,9 @@ impl Connection {
     #[must_use = "an event that is not looked at is lost"]
     pub fn poll_event(&mut self) -> Option<Event> {
         while let Some(event) = self.events.pop() {
-            let is_wanted = match &event {
-                &Event::Request { ref id, deadline, .. } => self.may_run(id.sequence(), deadline),
-                &Event::Cancelled(id) => self.requests.is_running(id),
+            let is_wanted = match event {
+                Event::Request { ref id, deadline, .. } => self.may_run(id.sequence(), deadline),
+                Event::Cancelled(id) => self.requests.is_running(id),
                 _ => true,
             };
             if is_wanted {
