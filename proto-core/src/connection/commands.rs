@@ -107,6 +107,9 @@ impl Connection {
     ) -> Result<(), Refusal> {
         let RequestId(id) = id;
         self.observe(now);
+        if extensions.is_empty() && self.replies_at_once(body.len()) {
+            return self.reply_at_once(id, status, &body);
+        }
         // Who has answered has done its part, whether the answer can still be sent or not.
         let Some(lane) = self.requests.answer(id).filter(|_| self.may_send()) else {
             return Err(Refusal::Closed);

@@ -60,7 +60,16 @@ impl Deadlines {
         if self.entries.len() <= own {
             self.entries.resize(own + 1, Entry { at, place: Place::Absent });
         }
-        self.entries[own].at = at;
+        match self.entries.get_mut(self.tail as usize) {
+            // Nearly all go to the end of the line.
+            Some(Entry { at: last, place: Place::InLine { next, .. } }) if *last <= at => {
+                *next = slot.into();
+                self.entries[own] = Entry { at, place: Place::InLine { previous: self.tail, next: NONE } };
+                self.tail = slot.into();
+                return;
+            }
+            _ => self.entries[own].at = at,
+        }
         let mut previous = self.tail;
         for _ in 0..STEPS {
             match self.in_line(previous) {

@@ -68,13 +68,13 @@ impl Events {
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Event> {
         let queue = self.queue.as_mut()?;
-        let Queued { event, held, reply } = queue.queue.pop_front()?;
+        let &Queued { ref event, held, reply } = queue.queue.front()?;
         queue.held -= held as usize;
         queue.replies -= reply as usize;
         if matches!(event, Event::Writable) {
             queue.writable = false;
         }
-        Some(event)
+        queue.queue.pop_front().map(|queued| queued.event)
     }
 
     /// The application has seen all there were.

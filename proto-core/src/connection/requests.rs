@@ -56,6 +56,16 @@ pub(super) enum Stage {
     Answered,
 }
 
+impl Slot {
+    /// Gives what its request was charged.
+    #[inline]
+    fn free(&mut self) -> u64 {
+        self.stage = Stage::Free;
+        self.partial = None;
+        charge(self.length as usize)
+    }
+}
+
 impl Table {
     /// What it holds beside what is in its slots.
     pub(super) fn held_bytes(&self) -> usize {
@@ -149,19 +159,30 @@ impl Requests {
         Some(slot.lane)
     }
 
+    /// [Answers](Self::answer) with a REPLY that is committed as a whole: the slot is free. Gives what the request was charged, too.
+    #[inline]
+    pub(super) fn answer_whole(&mut self, id: Sequence) -> Option<(Lane, u64)> {
+        let slot = self.slot(id).filter(|slot| slot.stage != Stage::Answered)?;
+        let (lane, charged) = (slot.lane, slot.free());
+        self.note_free();
+        Some((lane, charged))
+    }
+
     /// The final REPLY is committed: the slot is free. Gives what the request was charged.
     pub(super) fn finish(&mut self, id: Sequence) -> u64 {
-        let Some(slot) = self.slot(id) else { return 0 };
-        let charged = charge(slot.length as usize);
-        slot.stage = Stage::Free;
-        slot.partial = None;
+        let Some(charged) = self.slot(id).map(Slot::free) else { return 0 };
+        self.note_free();
+        charged
+    }
+
+    #[inline]
+    fn note_free(&mut self) {
         if let Some(table) = &mut self.table {
             table.open -= 1;
             if table.open == 0 && table.slots.len() > KEPT {
                 self.table = None;
             }
         }
-        charged
     }
 
     /// Gives back what is kept for further requests, if none is open.

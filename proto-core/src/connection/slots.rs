@@ -70,6 +70,7 @@ impl Table {
         size_of::<Self>() + self.slots.capacity() * size_of::<Slot>() + self.deadlines.held_bytes()
     }
 
+    #[inline]
     pub(super) fn take_slot(&mut self, first_generation: u32, state: State) -> Sequence {
         self.used += 1;
         let Some(number) = self.free else {
@@ -84,6 +85,7 @@ impl Table {
         Sequence::call(slot.generation, number)
     }
 
+    #[inline]
     pub(super) fn free_slot(&mut self, number: u16) {
         self.deadlines.remove(number);
         let slot = &mut self.slots[usize::from(number)];

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::outbox::COPY_LIMIT;
 use super::requests::Stage;
 use super::{Connection, State, Timer};
-use crate::error::ProtocolError;
+use crate::error::{ProtocolError, Refusal};
 use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
 use crate::time::Instant;
 use crate::wire::{
@@ -90,6 +90,32 @@ impl Connection {
         self.commit_whole(header, None, &message.extensions, &mut message.body, false);
     }
 
+    /// Whether a reply of nothing but a body of this length is committed at once, in one piece.
+    #[inline]
+    pub(super) fn replies_at_once(&self, length: usize) -> bool {
+        matches!(self.state, State::Open)
+            && length <= COPY_LIMIT.min(self.limits.message as usize)
+            && self.commits_at_once(length)
+    }
+
+    /// Commits [such](Self::replies_at_once) a reply, if this request wants one.
+    #[inline]
+    pub(super) fn reply_at_once(
+        &mut self,
+        id: Sequence,
+        status: StatusCode,
+        body: &[u8],
+    ) -> Result<(), Refusal> {
+        let (lane, charged) = self.requests.answer_whole(id).ok_or(Refusal::Closed)?;
+        self.commit_short(message_header(Kind::Reply, lane, id, status.0), None, body);
+        self.request_window.give_back(charged);
+        self.note_committed();
+        if self.is_grant_due() {
+            self.pump();
+        }
+        Ok(())
+    }
+
     /// Commits a reply that need not wait.
     pub(super) fn commit_reply(
         &mut self,
@@ -122,6 +148,12 @@ impl Connection {
             let body = if is_wanted { body.clone() } else { core::mem::take(body) };
             self.commit_message(header, None, remaining, extensions, body, None);
         }
+        self.note_committed();
+    }
+
+    /// A message was accepted and committed at once.
+    #[inline]
+    fn note_committed(&mut self) {
         self.note_message();
         if self.layer.is_some() {
             self.pump();
@@ -130,7 +162,8 @@ impl Connection {
         }
     }
 
-    #[inline]
+    // Most of it is known where it is called: what kind of message it is, and whether there is a deadline.
+    #[inline(always)]
     fn commit_short(&mut self, header: Header, remaining: Option<u32>, body: &[u8]) {
         let length = body.len() as u32;
         let Some(millis) = remaining else {
