@@ -65,6 +65,8 @@ pub(super) struct Alarm<R: Runtime> {
 
 impl<R: Runtime> Sleep for Alarm<R> {
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        // Whoever is to be woken soon is at work by now.
+        self.own = None;
         if self.alarms.clock.now() >= at {
             return Poll::Ready(());
         }

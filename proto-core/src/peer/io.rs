@@ -88,8 +88,8 @@ pub trait Sleep {
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
 
     /// Has the task of `cx` woken as soon as everybody else had a turn: other tasks, whatever blocks on a future, and the
-    /// runtime itself, which looks for what has come. For [busy polling](super::Driver::busy_poll). Default: it is woken at
-    /// once, which is right for runtimes whose turns are short.
+    /// runtime itself, which looks for what has come. For [busy polling](super::Driver::busy_poll), and for drivers that have
+    /// been at work for long. Default: it is woken at once, which is right for runtimes that look often.
     fn wake_soon(&mut self, cx: &mut Context<'_>) {
         cx.waker().wake_by_ref();
     }

@@ -202,6 +202,8 @@ struct AlarmState {
     late: Duration,
     /// How often it was set to another time.
     settings: usize,
+    /// How often the driver asked to be woken when everybody else had a turn.
+    soon: usize,
     /// Runs once, when the driver has looked at its deadlines: what another thread may do at that moment.
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -230,6 +232,11 @@ impl Sleep for Alarm {
         }
         let late = self.state(|state| state.late);
         if self.time.now() >= at + late { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn wake_soon(&mut self, cx: &mut Context<'_>) {
+        self.state(|state| state.soon += 1);
+        cx.waker().wake_by_ref();
     }
 }
 

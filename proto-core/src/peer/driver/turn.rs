@@ -23,7 +23,9 @@ const TURNS: usize = 16;
 enum Next {
     /// Another one.
     Turn,
-    /// Those of other tasks.
+    /// Those of the callers that were woken.
+    Callers,
+    /// Those of everybody, and of the runtime, which looks for what has come.
     Others,
     /// Nothing, until the task is woken.
     Rest,
@@ -43,9 +45,14 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     /// Takes turns until there is nothing to do, or others should have theirs.
     pub(super) fn work_on(&mut self, cx: &mut Context<'_>, mut asked: Option<Asked>) -> Poll<CloseReason> {
         let mut known = None;
+        let mut callers_are_next = false;
         for _ in 0..TURNS {
             match self.turn(cx, asked.take().is_some(), &mut known) {
                 Next::Turn => {}
+                Next::Callers => {
+                    callers_are_next = true;
+                    break;
+                }
                 Next::Others => break,
                 Next::Rest => return Poll::Pending,
                 Next::End(reason) => return Poll::Ready(reason),
@@ -56,7 +63,12 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             self.come(cx, true, false, None);
             self.tick(cx);
         }
-        cx.waker().wake_by_ref();
+        if callers_are_next {
+            cx.waker().wake_by_ref();
+        } else {
+            // A task that only wakes itself may keep its runtime from looking at the transport for a long time.
+            self.sleep.wake_soon(cx);
+        }
         Poll::Pending
     }
 
@@ -78,8 +90,11 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             let wrote = self.link.write(&mut state.connection, now, cx);
             moved |= wrote;
             *known = (!served && !wrote).then_some(now);
-            if self.time_is_up || others_first {
+            if self.time_is_up {
                 return Next::Others;
+            }
+            if others_first {
+                return Next::Callers;
             }
             let is_all = looked && self.link.has_taken_all(&state.connection);
             let wakes_in_time = self.need_not_look(cx, now, state.next_deadline());

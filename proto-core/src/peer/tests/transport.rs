@@ -213,3 +213,25 @@ fn reading_goes_on_when_a_handler_has_made_room() {
     assert!(rig.drive().is_pending());
     assert!(rig.transport.script(|script| script.reads) > reads, "the transport has been asked");
 }
+
+/// A task that only wakes itself would keep some runtimes from looking at their sockets, so that what has come is not seen.
+#[test]
+fn a_driver_that_was_at_work_for_long_lets_its_runtime_look_for_what_has_come() {
+    let mut rig = Rig::open(NoHandler, 1);
+    assert!(rig.turn().is_pending());
+    rig.far.push(rig.time.now(), Message::new(1, "so many bytes that come one by one")).unwrap();
+    let bytes = rig.said();
+    rig.transport.script(|script| script.input.extend(bytes.into_iter().map(|byte| vec![byte])));
+    while rig.transport.script(|script| !script.input.is_empty()) {
+        let (soon, woken) = (rig.alarm.state(|state| state.soon), rig.woken.so_far());
+        let waiting = rig.transport.script(|script| script.input.len());
+        assert!(rig.drive().is_pending());
+        let left = rig.transport.script(|script| script.input.len());
+        assert!(left < waiting, "nothing was read");
+        if left > 0 {
+            assert_eq!(rig.alarm.state(|state| state.soon), soon + 1, "it woke itself");
+            assert_eq!(rig.woken.so_far(), woken + 1);
+        }
+    }
+    assert_eq!(rig.peer().counters().frames_received, 2, "WELCOME and the push");
+}
