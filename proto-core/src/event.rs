@@ -39,6 +39,7 @@ pub struct Message {
 
 impl Message {
     /// A message for a route with a number.
+    #[inline]
     pub fn new(route: u32, body: impl Into<Bytes>) -> Self {
         Self { number: route, lane: Lane::Normal, extensions: Extensions::none(), body: body.into() }
     }

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use super::buffers::Boxes;
 use super::lanes::Place;
 use super::partial::Partial;
-use super::slots::{Slot, State, Table, later};
+use super::slots::{NONE, Slot, State, Table, later};
 use crate::error::Delivery;
 use crate::time::Instant;
 use crate::wire::Sequence;
@@ -80,12 +80,13 @@ impl Calls {
 
     /// Takes a slot for a call; there must be a free one. Its REQUEST waits until it is [committed](Self::commit).
     pub(super) fn begin(&mut self, deadline: Option<Instant>) -> Sequence {
-        self.take_slot(deadline, State::Waiting { place: None, deadline, started: false })
+        self.take_slot(deadline, |state| *state = State::Waiting { place: None, deadline, started: false })
     }
 
     /// Takes a slot for a call whose REQUEST is committed at once and ends at this position of the byte stream.
+    #[inline]
     pub(super) fn begin_committed(&mut self, deadline: Option<Instant>, end: u64) -> Sequence {
-        self.take_slot(deadline, State::Committed { end, reply: None })
+        self.take_slot(deadline, |state| *state = State::Committed { end, reply: None })
     }
 
     /// Sets the deadline of a call that was begun without one, if its caller still waits.
@@ -242,10 +243,11 @@ impl Calls {
     }
 
     #[inline]
-    fn take_slot(&mut self, deadline: Option<Instant>, state: State) -> Sequence {
+    fn take_slot(&mut self, deadline: Option<Instant>, begin: impl FnOnce(&mut State)) -> Sequence {
         let first = self.first_generation;
         let table = self.table.get_or_insert_with(|| Box::new(Table { latest: first, ..Table::new() }));
-        let id = table.take_slot(first, state);
+        let (id, state) = table.take_slot(first);
+        begin(state);
         if let Some(at) = deadline {
             table.deadlines.insert(id.slot(), at);
         }
@@ -281,7 +283,7 @@ impl Calls {
         // Nothing need be remembered but a generation that no slot has used.
         self.first_generation = later(self.first_generation, table.latest);
         table.slots.clear();
-        table.free = None;
+        table.free = NONE;
         Some(table)
     }
 

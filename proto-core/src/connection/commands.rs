@@ -144,6 +144,19 @@ impl Connection {
         result
     }
 
+    /// Answers a request with success and nothing but a body, if that is short and need not wait; else gives it back.
+    #[cfg(feature = "peer")]
+    #[inline]
+    pub(crate) fn reply_with(&mut self, now: Instant, id: RequestId, body: &[u8]) -> Option<RequestId> {
+        self.observe(now);
+        if !self.replies_at_once(body.len()) {
+            return Some(id);
+        }
+        // Whoever has ended meanwhile hears of that instead.
+        let _ = self.reply_at_once(id.0, StatusCode::OK, body);
+        None
+    }
+
     /// Answers a request that the application never sees. If the connection closes, its caller hears of that instead.
     pub(super) fn answer_unrun(&mut self, RequestId(id): RequestId, status: StatusCode) {
         let lane = if self.may_send() { self.requests.answer(id) } else { None };

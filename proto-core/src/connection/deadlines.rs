@@ -22,27 +22,21 @@ pub(super) struct Deadlines {
     heap: Vec<(Instant, u16)>,
 }
 
+/// A slot's deadline, and where it stands: between two other slots in the line, unless it is [absent](ABSENT) or [in the heap](IN_HEAP).
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     at: Instant,
-    place: Place,
-}
-
-/// Where a slot stands.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Absent,
-    /// Between these two slots.
-    InLine {
-        previous: u32,
-        next: u32,
-    },
-    /// At this position of the heap.
-    InHeap(u32),
+    previous: u32,
+    /// Or its position in the heap.
+    next: u32,
 }
 
 /// No slot.
 const NONE: u32 = u32::MAX;
+/// In place of the previous slot: it has no deadline.
+const ABSENT: u32 = u32::MAX - 1;
+/// In place of the previous slot: it stands in the heap.
+const IN_HEAP: u32 = u32::MAX - 2;
 
 impl Deadlines {
     pub(super) const fn new() -> Self {
@@ -58,22 +52,21 @@ impl Deadlines {
     pub(super) fn insert(&mut self, slot: u16, at: Instant) {
         let own = usize::from(slot);
         if self.entries.len() <= own {
-            self.entries.resize(own + 1, Entry { at, place: Place::Absent });
+            self.entries.resize(own + 1, Entry { at, previous: ABSENT, next: NONE });
         }
-        match self.entries.get_mut(self.tail as usize) {
+        self.entries[own].at = at;
+        if let Some(last) = self.entries.get_mut(self.tail as usize).filter(|last| last.at <= at) {
             // Nearly all go to the end of the line.
-            Some(Entry { at: last, place: Place::InLine { next, .. } }) if *last <= at => {
-                *next = slot.into();
-                self.entries[own] = Entry { at, place: Place::InLine { previous: self.tail, next: NONE } };
-                self.tail = slot.into();
-                return;
-            }
-            _ => self.entries[own].at = at,
+            last.next = slot.into();
+            self.entries[own].previous = self.tail;
+            self.entries[own].next = NONE;
+            self.tail = slot.into();
+            return;
         }
         let mut previous = self.tail;
         for _ in 0..STEPS {
             match self.in_line(previous) {
-                Some((other, _)) if other > at => previous = self.neighbours(previous).0,
+                Some((other, _)) if other > at => previous = self.entries[previous as usize].previous,
                 _ => return self.stand(slot, previous),
             }
         }
@@ -84,19 +77,19 @@ impl Deadlines {
     /// Takes away the slot's deadline, if it has one.
     pub(super) fn remove(&mut self, slot: u16) {
         let Some(entry) = self.entries.get_mut(usize::from(slot)) else { return };
-        match core::mem::replace(&mut entry.place, Place::Absent) {
-            Place::Absent => {}
-            Place::InLine { previous, next } => {
-                self.join(previous, next);
-            }
-            Place::InHeap(at) => {
-                let at = at as usize;
+        let (previous, next) = (entry.previous, entry.next);
+        entry.previous = ABSENT;
+        match previous {
+            ABSENT => {}
+            IN_HEAP => {
+                let at = next as usize;
                 self.heap.swap_remove(at);
                 if at < self.heap.len() {
                     self.sift_down(at);
                     self.sift_up(at);
                 }
             }
+            _ => self.join(previous, next),
         }
     }
 
@@ -125,49 +118,24 @@ impl Deadlines {
         self.entries.get(slot as usize).map(|entry| (entry.at, slot as u16))
     }
 
-    fn neighbours(&self, slot: u32) -> (u32, u32) {
-        match self.entries[slot as usize].place {
-            Place::InLine { previous, next } => (previous, next),
-            Place::Absent | Place::InHeap(_) => (NONE, NONE),
-        }
-    }
-
     /// Puts a slot into the line behind another one, or at its front.
     fn stand(&mut self, slot: u16, previous: u32) {
-        let next = if previous == NONE { self.head } else { self.neighbours(previous).1 };
-        self.entries[usize::from(slot)].place = Place::InLine { previous, next };
-        let own = u32::from(slot);
-        match previous {
-            NONE => self.head = own,
-            previous => self.set_next(previous, own),
-        }
-        match next {
-            NONE => self.tail = own,
-            next => self.set_previous(next, own),
-        }
+        let next = self.entries.get(previous as usize).map_or(self.head, |previous| previous.next);
+        let entry = &mut self.entries[usize::from(slot)];
+        (entry.previous, entry.next) = (previous, next);
+        self.join(previous, slot.into());
+        self.join(slot.into(), next);
     }
 
     /// Makes two slots neighbours.
     fn join(&mut self, previous: u32, next: u32) {
         match previous {
             NONE => self.head = next,
-            previous => self.set_next(previous, next),
+            previous => self.entries[previous as usize].next = next,
         }
         match next {
             NONE => self.tail = previous,
-            next => self.set_previous(next, previous),
-        }
-    }
-
-    fn set_next(&mut self, slot: u32, to: u32) {
-        if let Place::InLine { next, .. } = &mut self.entries[slot as usize].place {
-            *next = to;
-        }
-    }
-
-    fn set_previous(&mut self, slot: u32, to: u32) {
-        if let Place::InLine { previous, .. } = &mut self.entries[slot as usize].place {
-            *previous = to;
+            next => self.entries[next as usize].previous = previous,
         }
     }
 
@@ -202,7 +170,8 @@ impl Deadlines {
     }
 
     fn place(&mut self, at: usize) {
-        self.entries[usize::from(self.heap[at].1)].place = Place::InHeap(at as u32);
+        let entry = &mut self.entries[usize::from(self.heap[at].1)];
+        (entry.previous, entry.next) = (IN_HEAP, at as u32);
     }
 }
 

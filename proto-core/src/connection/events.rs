@@ -6,7 +6,9 @@ use core::mem;
 
 #[cfg(feature = "peer")]
 use super::buffers::Boxes;
-use crate::event::Event;
+use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
+use crate::time::Instant;
+use crate::wire::{Extensions, Lane, Sequence, StatusCode};
 
 /// For how many events room is kept while there are none.
 const KEPT: usize = 128;
@@ -21,7 +23,7 @@ pub(super) struct Events {
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    queue: VecDeque<Queued>,
+    queue: VecDeque<Arrival>,
     /// Bytes held by everything in the queue beside the queue itself.
     held: usize,
     /// Lengths of the replies in the queue, and of those that are arriving in fragments.
@@ -30,12 +32,47 @@ pub(super) struct Queue {
     writable: bool,
 }
 
+/// What waits. Its parts lie side by side, so that they are written where they stay: to move them there would take longer.
 #[derive(Debug)]
-struct Queued {
-    event: Event,
+pub(crate) struct Arrival {
+    kind: Kind,
+    lane: Lane,
+    code: u32,
+    /// The id of a request or of a call, and what a push was charged.
+    number: u64,
+    deadline: Option<Instant>,
+    body: Option<Box<[u8]>>,
+    event: Option<Box<Event>>,
     held: u32,
     /// The length of a reply; 0 of all else.
     reply: u32,
+}
+
+/// What an arrival is.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Request,
+    Push,
+    Reply,
+    Event,
+}
+
+/// An event, or what becomes one: a plain message is put together where it is wanted.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Request(RequestId, Option<Instant>, Plain),
+    Push(PushToken, Plain),
+    Reply(CallId, Plain),
+    Event(Box<Event>),
+}
+
+/// A message in one piece that says no more than where it goes, or how a call went.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    /// Its route or its status.
+    pub(crate) code: u32,
+    pub(crate) lane: Lane,
+    pub(crate) body: Box<[u8]>,
 }
 
 impl Events {
@@ -44,18 +81,38 @@ impl Events {
     }
 
     /// Appends an event that holds this many bytes.
-    #[inline]
     pub(super) fn push(&mut self, event: Event, held: usize) {
-        self.queue().append(event, held, 0);
+        self.queue().append_event(event, held, 0);
+    }
+
+    /// Appends a plain request.
+    #[inline]
+    pub(super) fn push_request(&mut self, id: Sequence, deadline: Option<Instant>, plain: Plain) {
+        let arrival = self.queue().append(Kind::Request, id.to_u64(), plain);
+        arrival.deadline = deadline;
+    }
+
+    /// Appends a plain push that was charged as much.
+    #[inline]
+    pub(super) fn push_push(&mut self, charge: u64, plain: Plain) {
+        self.queue().append(Kind::Push, charge, plain);
+    }
+
+    /// Appends the end of a call by a plain reply.
+    #[inline]
+    pub(super) fn push_plain_reply(&mut self, call: CallId, plain: Plain) {
+        let queue = self.queue();
+        queue.replies += plain.body.len();
+        let arrival = queue.append(Kind::Reply, call.0.to_u64(), plain);
+        arrival.reply = arrival.held;
     }
 
     /// Appends the end of a call by a reply of this length. Its length is what counts against the limit: what it holds
     /// depends on how its bytes were cut.
-    #[inline]
     pub(super) fn push_reply(&mut self, event: Event, held: usize, length: u32) {
         let queue = self.queue();
         queue.replies += length as usize;
-        queue.append(event, held, length);
+        queue.append_event(event, held, length);
     }
 
     /// Appends `Writable`, unless it waits already.
@@ -66,15 +123,31 @@ impl Events {
     }
 
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<Event> {
+    pub(super) fn pop(&mut self) -> Option<Item> {
         let queue = self.queue.as_mut()?;
-        let &Queued { ref event, held, reply } = queue.queue.front()?;
-        queue.held -= held as usize;
-        queue.replies -= reply as usize;
-        if matches!(event, Event::Writable) {
-            queue.writable = false;
+        let front = queue.queue.front()?;
+        queue.held -= front.held as usize;
+        queue.replies -= front.reply as usize;
+        if let Some(event) = &front.event {
+            queue.writable &= !matches!(**event, Event::Writable);
         }
-        queue.queue.pop_front().map(|queued| queued.event)
+        queue.queue.pop_front().map(Arrival::into_item)
+    }
+
+    /// Hands all that waits to somebody who has nothing, if it may have each of them. What has been asked about is asked about
+    /// again, if not all of it was handed over.
+    #[cfg(feature = "peer")]
+    pub(super) fn hand_over(
+        &mut self,
+        to: &mut VecDeque<Arrival>,
+        mut may_have: impl FnMut(&Arrival) -> bool,
+    ) {
+        let Some(queue) = self.queue.as_mut() else { return };
+        let is_possible = to.is_empty() && !queue.queue.is_empty();
+        if is_possible && queue.queue.iter().all(&mut may_have) {
+            mem::swap(&mut queue.queue, to);
+            queue.held = 0;
+        }
     }
 
     /// The application has seen all there were.
@@ -119,7 +192,7 @@ impl Events {
     /// Nothing arrives any more.
     pub(super) fn end_arriving(&mut self) {
         if let Some(queue) = &mut self.queue {
-            queue.replies = queue.queue.iter().map(|queued| queued.reply as usize).sum();
+            queue.replies = queue.queue.iter().map(|arrival| arrival.reply as usize).sum();
         }
     }
 
@@ -150,14 +223,115 @@ impl Events {
 impl Queue {
     /// What it holds beside what its events do.
     pub(super) fn held_bytes(&self) -> usize {
-        size_of::<Self>() + self.queue.capacity() * size_of::<Queued>()
+        size_of::<Self>() + self.queue.capacity() * size_of::<Arrival>()
+    }
+
+    /// Appends a plain message.
+    #[inline]
+    fn append(&mut self, kind: Kind, number: u64, Plain { code, lane, body }: Plain) -> &mut Arrival {
+        let held = body.len();
+        self.held += held;
+        let arrival = self.push_back();
+        (arrival.kind, arrival.lane, arrival.code, arrival.number) = (kind, lane, code, number);
+        // The length of a message has 32 bits.
+        arrival.held = held as u32;
+        arrival.body = Some(body);
+        arrival
+    }
+
+    fn append_event(&mut self, event: Event, held: usize, reply: u32) {
+        let arrival = Arrival { reply, ..Arrival::of_event(event, held) };
+        self.held += arrival.held as usize;
+        self.queue.push_back(arrival);
+    }
+
+    /// A new arrival, to be written where it stays: what is moved in here would be put together elsewhere first, for the case that
+    /// there is no memory.
+    #[inline]
+    fn push_back(&mut self) -> &mut Arrival {
+        let at = self.queue.len();
+        self.queue.push_back(const { Arrival::NOTHING });
+        &mut self.queue[at]
+    }
+}
+
+impl Arrival {
+    const NOTHING: Self = Self {
+        kind: Kind::Event,
+        lane: Lane::Normal,
+        code: 0,
+        number: 0,
+        deadline: None,
+        body: None,
+        event: None,
+        held: 0,
+        reply: 0,
+    };
+
+    fn of_event(event: Event, held: usize) -> Self {
+        // What one event holds came in one frame or one message, whose length has 32 bits.
+        let held = u32::try_from(size_of::<Event>() + held).unwrap_or(u32::MAX);
+        Self { event: Some(Box::new(event)), held, ..Self::NOTHING }
+    }
+
+    /// The request that it is, and its deadline.
+    #[cfg(feature = "peer")]
+    #[inline]
+    pub(super) fn as_request(&self) -> Option<(Sequence, Option<Instant>)> {
+        matches!(self.kind, Kind::Request).then(|| (Sequence::from_u64(self.number), self.deadline))
+    }
+
+    #[cfg(feature = "peer")]
+    pub(super) const fn is_push(&self) -> bool {
+        matches!(self.kind, Kind::Push)
     }
 
     #[inline]
-    fn append(&mut self, event: Event, held: usize, reply: u32) {
-        // What one event holds came in one frame or one message, whose length has 32 bits.
-        let held = u32::try_from(held).unwrap_or(u32::MAX);
-        self.held += held as usize;
-        self.queue.push_back(Queued { event, held, reply });
+    pub(crate) fn into_item(self) -> Item {
+        let Self { kind, lane, code, number, deadline, body, event, .. } = self;
+        if let Some(event) = event {
+            return Item::Event(event);
+        }
+        let plain = Plain { code, lane, body: body.unwrap_or_default() };
+        match kind {
+            Kind::Push => Item::Push(PushToken(number), plain),
+            Kind::Reply => Item::Reply(CallId(Sequence::from_u64(number)), plain),
+            Kind::Request | Kind::Event => {
+                Item::Request(RequestId(Sequence::from_u64(number)), deadline, plain)
+            }
+        }
+    }
+}
+
+impl From<Event> for Arrival {
+    /// For somebody who does not count what is held.
+    fn from(event: Event) -> Self {
+        Self::of_event(event, 0)
+    }
+}
+
+impl Item {
+    /// The event that it is, or becomes.
+    #[inline]
+    pub(crate) fn into_event(self) -> Event {
+        match self {
+            Self::Request(id, deadline, plain) => {
+                Event::Request { id, deadline, message: plain.into_message() }
+            }
+            Self::Push(token, plain) => Event::Push { token, message: plain.into_message() },
+            Self::Reply(call, Plain { code, body, .. }) => {
+                let (extensions, body) = (Extensions::none(), body.into());
+                Event::Ended { call, outcome: Outcome::Reply { status: StatusCode(code), extensions, body } }
+            }
+            Self::Event(event) => *event,
+        }
+    }
+}
+
+impl Plain {
+    #[inline]
+    pub(crate) fn into_message(self) -> Message {
+        let Self { code, lane, body } = self;
+        Message { number: code, lane, extensions: Extensions::none(), body: body.into() }
     }
 }

@@ -81,6 +81,8 @@ use crate::wire::{
 #[cfg(feature = "peer")]
 pub(crate) use self::buffers::Stock;
 pub use self::counters::Counters;
+#[cfg(feature = "peer")]
+pub(crate) use self::events::{Arrival, Item};
 pub use self::output::Chunks;
 pub use self::round_trip::RoundTrip;
 pub use self::timers::{Deadline, Timer};

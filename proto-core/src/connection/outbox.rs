@@ -120,7 +120,8 @@ impl Outbox {
     }
 
     /// Commits a frame with a short body in one piece.
-    #[inline]
+    // So that what is in front is written where it stays, from where it was put together.
+    #[inline(always)]
     pub(super) fn commit_short<const FRONT: usize>(&mut self, front: &[u8; FRONT], body: &[u8]) {
         let length = FRONT + body.len();
         let run = self.commit(length).run(length);

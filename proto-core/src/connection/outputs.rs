@@ -1,7 +1,13 @@
 //! What a connection says when it is asked: bytes to write, events, deadlines, and how it stands.
 
+#[cfg(feature = "peer")]
+use alloc::collections::VecDeque;
+
 use super::close::{self, Closing};
 use super::drain::Draining;
+#[cfg(feature = "peer")]
+use super::events::Arrival;
+use super::events::Item;
 use super::partial::PartialPushes;
 use super::{Chunks, Connection, Counters, Deadline, RoundTrip, State, Timer};
 use crate::config::SharedConfig;
@@ -42,14 +48,18 @@ impl Connection {
     }
 
     fn next_event(&mut self) -> Option<Event> {
-        while let Some(event) = self.events.pop() {
-            let is_wanted = match event {
-                Event::Request { ref id, deadline, .. } => self.may_run(id.sequence(), deadline),
-                Event::Cancelled(id) => self.requests.is_running(id),
-                _ => true,
+        while let Some(item) = self.events.pop() {
+            let is_wanted = match &item {
+                Item::Request(id, deadline, _) => self.may_run(id.sequence(), *deadline),
+                Item::Push(..) | Item::Reply(..) => true,
+                Item::Event(event) => match &**event {
+                    Event::Request { id, deadline, .. } => self.may_run(id.sequence(), *deadline),
+                    Event::Cancelled(id) => self.requests.is_running(*id),
+                    _ => true,
+                },
             };
             if is_wanted {
-                return Some(event);
+                return Some(item.into_event());
             }
         }
         self.events.end();
@@ -57,6 +67,17 @@ impl Connection {
             self.shrink();
         }
         None
+    }
+
+    /// Hands out what waits to be run to somebody who has nothing to do, if it is nothing else. What is left is to be polled.
+    #[cfg(feature = "peer")]
+    #[inline]
+    pub(crate) fn hand_out_work(&mut self, to: &mut VecDeque<Arrival>) {
+        let Self { events, requests, now, .. } = self;
+        events.hand_over(to, |arrival| match arrival.as_request() {
+            Some((id, deadline)) => deadline.is_none_or(|at| at > *now) && requests.run(id),
+            None => arrival.is_push(),
+        });
     }
 
     /// Whether the application is to run a request. One that it is not to run is answered.

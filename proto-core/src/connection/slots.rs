@@ -9,13 +9,16 @@ use super::partial::Partial;
 use crate::time::Instant;
 use crate::wire::Sequence;
 
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
+
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) slots: Vec<Slot>,
     /// The latest generation of any slot.
     pub(super) latest: u32,
     /// First of the list of free slots.
-    pub(super) free: Option<u16>,
+    pub(super) free: u32,
     /// Slots that are not free.
     pub(super) used: u32,
     pub(super) deadlines: Deadlines,
@@ -30,25 +33,16 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) enum State {
     Free {
-        next: Option<u16>,
+        /// The next such slot.
+        next: u32,
     },
     /// The REQUEST waits to be committed, or the rest of it does.
-    Waiting {
-        place: Option<Place>,
-        deadline: Option<Instant>,
-        started: bool,
-    },
+    Waiting { place: Option<Place>, deadline: Option<Instant>, started: bool },
     /// The REQUEST is committed and ends at this position of the byte stream.
-    Committed {
-        end: u64,
-        reply: Option<Box<Partial>>,
-    },
+    Committed { end: u64, reply: Option<Box<Partial>> },
     /// The caller's side has ended; the final REPLY is still to come, once the peer has all of the REQUEST or a CANCEL in
     /// place of the rest.
-    Abandoned {
-        sent: bool,
-        reply: Option<Box<Partial>>,
-    },
+    Abandoned { sent: bool, reply: Option<Box<Partial>> },
 }
 
 impl Slot {
@@ -62,7 +56,7 @@ impl Slot {
 
 impl Table {
     pub(super) const fn new() -> Self {
-        Self { slots: Vec::new(), latest: 1, free: None, used: 0, deadlines: Deadlines::new() }
+        Self { slots: Vec::new(), latest: 1, free: NONE, used: 0, deadlines: Deadlines::new() }
     }
 
     /// What it holds beside what is in its slots.
@@ -70,19 +64,20 @@ impl Table {
         size_of::<Self>() + self.slots.capacity() * size_of::<Slot>() + self.deadlines.held_bytes()
     }
 
+    /// A free slot for the next call, and where to say how that stands.
     #[inline]
-    pub(super) fn take_slot(&mut self, first_generation: u32, state: State) -> Sequence {
-        self.used += 1;
-        let Some(number) = self.free else {
-            self.slots.push(Slot { generation: first_generation, state });
-            return Sequence::call(first_generation, (self.slots.len() - 1) as u16);
-        };
-        let slot = &mut self.slots[usize::from(number)];
-        if let State::Free { next } = slot.state {
+    pub(super) fn take_slot(&mut self, first_generation: u32) -> (Sequence, &mut State) {
+        if self.free == NONE {
+            self.free = self.slots.len() as u32;
+            self.slots.push(Slot { generation: first_generation, state: State::Free { next: NONE } });
+        }
+        let number = self.free;
+        let Slot { generation, state } = &mut self.slots[number as usize];
+        if let State::Free { next } = *state {
             self.free = next;
         }
-        slot.state = state;
-        Sequence::call(slot.generation, number)
+        self.used += 1;
+        (Sequence::call(*generation, number as u16), state)
     }
 
     #[inline]
@@ -92,7 +87,7 @@ impl Table {
         slot.generation = next_generation(slot.generation);
         self.latest = later(self.latest, slot.generation);
         slot.state = State::Free { next: self.free };
-        self.free = Some(number);
+        self.free = number.into();
         self.used -= 1;
     }
 }

@@ -4,19 +4,22 @@
 //! [whole](super::frames) messages would do, for those messages with which hardly a rule of theirs has to do. Any other message is
 //! left to them, with nothing changed; so nothing is refused here.
 
+use alloc::boxed::Box;
+use core::time::Duration;
+
 use bytes::Bytes;
 
+use super::events::Plain;
 use super::outbox::COPY_LIMIT;
 use super::requests::Stage;
 use super::{Connection, State, Timer};
 use crate::error::{ProtocolError, Refusal};
-use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
+use crate::event::{CallId, Message};
 use crate::time::Instant;
 use crate::wire::{
     DEADLINE_BLOCK_LEN, ExtensionBlock, Extensions, Flags, HEADER_LEN, Header, HeaderView, Kind, Lane,
     Sequence, StatusCode, charge,
 };
-use core::time::Duration;
 
 /// Who takes replies that arrive whole at once, in place of events: also before events that wait, since calls are independent of
 /// each other.
@@ -26,7 +29,7 @@ pub(crate) trait ReplyTaker {
 
     /// Takes a successful reply that says nothing beside its body. It counts as one that has been polled and is still kept, until
     /// [`hold_replies`](Connection::hold_replies) says otherwise.
-    fn take(&mut self, call: CallId, body: Bytes);
+    fn take(&mut self, call: CallId, body: Box<[u8]>);
 }
 
 /// All replies become events.
@@ -35,7 +38,7 @@ pub(super) struct Nobody;
 impl ReplyTaker for Nobody {
     const TAKES: bool = false;
 
-    fn take(&mut self, _: CallId, _: Bytes) {}
+    fn take(&mut self, _: CallId, _: Box<[u8]>) {}
 }
 
 /// Sending.
@@ -246,8 +249,7 @@ impl Connection {
         }
         let window = self.request_window();
         self.request_window.charge(charge(length as usize), window)?;
-        let message = plain_message(header.code, lane, body);
-        self.events.push(Event::Request { id: RequestId(sequence), deadline, message }, body.len());
+        self.events.push_request(sequence, deadline, plain(header.code, lane, body));
         Ok(true)
     }
 
@@ -256,8 +258,8 @@ impl Connection {
         let charge = charge(header.length as usize);
         let window = self.push_window();
         self.push_window.charge(charge, window)?;
-        let message = plain_message(header.code, header.flags.lane().unwrap_or_default(), body);
-        self.events.push(Event::Push { token: PushToken(charge), message }, body.len());
+        let lane = header.flags.lane().unwrap_or_default();
+        self.events.push_push(charge, plain(header.code, lane, body));
         Ok(true)
     }
 
@@ -268,13 +270,11 @@ impl Connection {
         }
         let (call, status) = (CallId(header.sequence), StatusCode(header.code));
         self.note_free_slot();
-        let copy = Bytes::copy_from_slice(body);
         if T::TAKES && status.is_ok() {
             self.events.keep_more(body.len());
-            taker.take(call, copy);
+            taker.take(call, body.into());
         } else {
-            let outcome = Outcome::Reply { status, extensions: Extensions::none(), body: copy };
-            self.events.push_reply(Event::Ended { call, outcome }, body.len(), header.length);
+            self.events.push_plain_reply(call, plain(header.code, Lane::default(), body));
         }
         true
     }
@@ -282,8 +282,8 @@ impl Connection {
 
 /// A message that says no more than where it goes. Its body is copied, so that it pins nothing but itself.
 #[inline]
-fn plain_message(number: u32, lane: Lane, body: &[u8]) -> Message {
-    Message { number, lane, extensions: Extensions::none(), body: Bytes::copy_from_slice(body) }
+fn plain(code: u32, lane: Lane, body: &[u8]) -> Plain {
+    Plain { code, lane, body: body.into() }
 }
 
 /// The header of a message in one frame, but for its length and what else follows from what it brings.

@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 use core::cell::Cell;
 
 use super::shared::Wakers;
-use crate::event::Event;
+use crate::connection::Arrival;
 
 /// For how many events room is kept.
 const KEPT: usize = 256;
@@ -14,7 +14,7 @@ const KEPT: usize = 256;
 /// A driver's place of work.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
-    pub(super) inbox: VecDeque<Event>,
+    pub(super) inbox: VecDeque<Arrival>,
     pub(super) wakers: Wakers,
 }
 

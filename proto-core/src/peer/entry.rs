@@ -3,18 +3,21 @@
 //! Most calls are made by tasks that the driver has just woken, so that its next turn follows. They need not ask for the time:
 //! the turn does that once for all of them, and their deadlines count from there, later rather than too early.
 
+use alloc::boxed::Box;
 use core::task::{Poll, Waker};
 
-use super::callers::{CallerKey, Queued, Spent};
+use super::callers::{CallerKey, Polled, Queued, Spent};
 use super::error::CallError;
+use super::messages::Reply;
 use super::shared::{CallResult, Shared, State};
 use crate::error::{Refusal, Refused};
 use crate::event::{Message, Timeout};
 use crate::time::Instant;
+use crate::wire::Extensions;
 
-/// A call that begins.
-pub(super) struct Entry {
-    pub(super) message: Message,
+/// How a call is made.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
     pub(super) timeout: Timeout,
     /// It waits in line if it has to.
     pub(super) in_line: bool,
@@ -23,69 +26,95 @@ pub(super) struct Entry {
 }
 
 impl Shared {
-    /// Begins a call: who is woken when it has ended stands among the callers.
-    pub(super) fn enter(&self, entry: Entry, waker: &Waker) -> Result<CallerKey, CallError> {
+    /// Begins a call with this message, which is taken away: who is woken when it has ended stands among the callers.
+    pub(super) fn enter(
+        &self,
+        message: &mut Option<Message>,
+        terms: Terms,
+        waker: &Waker,
+    ) -> Result<CallerKey, Box<CallError>> {
         let (driver, entered) = {
             let mut state = self.lock();
             state.borrow();
             // Nobody need wake a driver whose turn is to come.
-            let undated = if state.driver.is_none() { state.enter_undated(entry, waker) } else { Err(entry) };
+            let undated =
+                if state.driver.is_none() { state.enter_undated(message, terms, waker) } else { None };
             match undated {
-                Ok(key) => (None, Ok(key)),
-                Err(entry) => {
+                Some(key) => (None, Ok(key)),
+                None => {
                     let now = self.clock.now();
-                    let entered = state.enter(now, entry, waker);
+                    let entered = state.enter(now, message.take().unwrap_or_default(), terms, waker);
                     state.tell_connection(now);
-                    (state.take_driver(now), entered)
+                    (state.take_driver(now), entered.map_err(Box::new))
                 }
             }
         };
         if let Some(driver) = driver {
             driver.wake();
         }
+        *message = None;
         entered
     }
 
     /// What a call has come to, if anything; if not, `waker` is woken when it does.
+    #[inline]
     pub(super) fn outcome(&self, key: CallerKey, waker: &Waker) -> Poll<CallResult> {
         let mut spent = Spent::default();
-        let result = {
+        let polled = {
             let mut state = self.lock();
-            let result = state.callers.poll(key, waker, &mut spent);
+            let polled = state.callers.poll(key, waker, &mut spent);
             state.count_replies();
-            if result.is_some() && state.driver.is_some() {
+            if !matches!(polled, Polled::Waits) && state.driver.is_some() {
                 // The driver has come to rest already, and this may have been the last caller, whose places are lent now.
                 state.lend();
             }
-            result
+            polled
         };
-        drop(spent);
-        result.map_or(Poll::Pending, Poll::Ready)
+        match polled {
+            Polled::Waits => Poll::Pending,
+            Polled::Answered(body) => {
+                Poll::Ready(Ok(Reply { extensions: Extensions::none(), body: body.into() }))
+            }
+            Polled::Ended => spent.result.take().map_or(Poll::Pending, |result| Poll::Ready(*result)),
+        }
     }
 }
 
 impl State {
-    /// Begins a call that the connection takes at once, or gives it back. Its deadline is set by the driver's next turn.
-    fn enter_undated(&mut self, mut entry: Entry, waker: &Waker) -> Result<CallerKey, Entry> {
+    /// Begins a call that the connection takes at once, or leaves its message as it is. Its deadline is set by the driver's next
+    /// turn.
+    #[inline]
+    fn enter_undated(
+        &mut self,
+        message: &mut Option<Message>,
+        terms: Terms,
+        waker: &Waker,
+    ) -> Option<CallerKey> {
         if !self.connection.is_open() || self.callers.is_line() {
-            return Err(entry);
+            return None;
         }
-        let (keeps, after) =
-            (self.keeps_calls(), entry.timeout.resolve(self.connection.config().call_timeout));
-        let Some(call) = self.connection.call_at_once(&mut entry.message, after, keeps) else {
-            return Err(entry);
+        let keeps = self.keeps_calls();
+        let after = terms.timeout.resolve(self.connection.config().call_timeout);
+        let call = self.connection.call_at_once(message.as_mut()?, after, keeps)?;
+        let again = || {
+            let kept = if keeps { message.take() } else { None };
+            kept.map(|message| Queued { message, deadline: None, idempotent: terms.idempotent })
         };
-        let Entry { message, idempotent, .. } = entry;
-        let again = keeps.then_some(Queued { message, deadline: None, idempotent });
-        let key = self.callers.add_accepted(call, again, waker.clone());
+        let key = self.callers.add_accepted(call, again, waker);
         if let Some(after) = after {
             self.callers.date_later(key, after);
         }
-        Ok(key)
+        Some(key)
     }
 
-    fn enter(&mut self, now: Instant, entry: Entry, waker: &Waker) -> Result<CallerKey, CallError> {
-        let Entry { message, timeout, in_line, idempotent } = entry;
+    fn enter(
+        &mut self,
+        now: Instant,
+        message: Message,
+        terms: Terms,
+        waker: &Waker,
+    ) -> Result<CallerKey, CallError> {
+        let Terms { timeout, in_line, idempotent } = terms;
         let deadline = timeout.resolve(self.connection.config().call_timeout).map(|after| now + after);
         let refused = if self.is_down() {
             let allowed = if in_line { self.may_wait(&message) } else { Err(Refusal::NotOpen) };
@@ -100,14 +129,14 @@ impl State {
         } else {
             let again = self.keeps_calls().then(|| Queued { message: message.clone(), deadline, idempotent });
             match self.connection.call(now, message, timeout) {
-                Ok(call) => return Ok(self.callers.add_accepted(call, again, waker.clone())),
+                Ok(call) => return Ok(self.callers.add_accepted(call, || again, waker)),
                 Err(refused) => refused,
             }
         };
         match refused.refusal {
             Refusal::Full | Refusal::NoSlot if in_line => {
                 let queued = Queued { message: refused.message, deadline, idempotent };
-                Ok(self.callers.add_in_line(queued, waker.clone()))
+                Ok(self.callers.add_in_line(queued, waker))
             }
             _ => Err(self.refuse(refused)),
         }

@@ -57,8 +57,12 @@ impl Peer {
     ///
     /// The body is handed over: for a borrowed slice, give [`Bytes::copy_from_slice`]. A route's name that is empty or longer
     /// than 255 bytes is [`Refusal::BadRoute`] when awaited.
+    #[inline]
     pub fn call<'a>(&self, route: impl Into<Route<'a>>, body: impl Into<Bytes>) -> Call {
-        Call::new(self, message(route.into(), body.into()))
+        match route.into() {
+            Route::Number(number) => Call::new(self, Message::new(number, body)),
+            named @ Route::Name(_) => self.call_named(named, body.into()),
+        }
     }
 
     /// Calls the other end like [`call`](Self::call), but does not wait in line: without room or a slot the call ends with
@@ -69,7 +73,14 @@ impl Peer {
 
     /// Calls the other end with a message that was put together before.
     pub fn call_message(&self, message: Message) -> Call {
-        Call::new(self, Ok(message))
+        Call::new(self, message)
+    }
+
+    fn call_named(&self, route: Route<'_>, body: Bytes) -> Call {
+        match message(route, body) {
+            Ok(message) => Call::new(self, message),
+            Err(refused) => Call::refused(self, refused),
+        }
     }
 
     /// Sends a message that wants no answer, at once.

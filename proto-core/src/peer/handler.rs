@@ -230,6 +230,7 @@ impl<R: OnRequest, P: OnPush, O: OnOpen, C: OnClose, W: OnOpened> Handler for Ha
     type Push = P::Future;
     type Open = O::Future;
 
+    #[inline]
     fn request(&self, peer: Peer, request: Request) -> Self::Request {
         self.request.on_request(peer, request)
     }
@@ -238,6 +239,7 @@ impl<R: OnRequest, P: OnPush, O: OnOpen, C: OnClose, W: OnOpened> Handler for Ha
         (self.runs_to_end)(request)
     }
 
+    #[inline]
     fn push(&self, peer: Peer, push: Push) -> Self::Push {
         self.push.on_push(peer, push)
     }
@@ -279,6 +281,7 @@ macro_rules! part {
         {
             type Future = T;
 
+            #[inline]
             fn $method(&self, peer: Peer, argument: $argument) -> T {
                 self(peer, argument)
             }

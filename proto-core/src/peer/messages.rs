@@ -30,6 +30,7 @@ pub struct Request {
 
 impl Request {
     /// A call as it comes in: for tests of handlers.
+    #[inline]
     pub fn new(message: Message, deadline: Option<Instant>) -> Self {
         let Message { number, lane, extensions, body } = message;
         Self { deadline, lane, extensions, body, number }
@@ -72,6 +73,7 @@ pub struct Push {
 
 impl Push {
     /// A push as it comes in: for tests of handlers.
+    #[inline]
     pub fn new(message: Message) -> Self {
         let Message { number, lane, extensions, body } = message;
         Self { lane, extensions, body, number }

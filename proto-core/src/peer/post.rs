@@ -2,20 +2,19 @@
 //!
 //! Nearly all replies are handed over as they come, and never wait as events.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::mem;
-
-use bytes::Bytes;
 
 use super::callers::MaybeCallers;
 use super::error::{CallError, Status};
 use super::messages::Reply;
 use super::shared::{CallResult, State, Wakers, is_draining};
-use crate::connection::ReplyTaker;
+use crate::connection::{Arrival, ReplyTaker};
 use crate::error::{CloseReason, TransportError};
 use crate::event::{CallId, Event, Outcome};
 use crate::time::Instant;
-use crate::wire::{CloseCode, CloseInfo, Extensions};
+use crate::wire::{CloseCode, CloseInfo};
 
 impl State {
     /// Takes bytes that came, and [sorts](Self::sort_events) what they bring.
@@ -23,7 +22,7 @@ impl State {
         &mut self,
         now: Instant,
         bytes: &mut [u8],
-        inbox: &mut VecDeque<Event>,
+        inbox: &mut VecDeque<Arrival>,
         wakers: &mut Wakers,
     ) {
         let Self { connection, callers, .. } = self;
@@ -39,12 +38,13 @@ impl State {
     }
 
     /// Takes the events that have come: outcomes go to their callers, the rest to `inbox`.
-    pub(super) fn sort_events(&mut self, now: Instant, inbox: &mut VecDeque<Event>, wakers: &mut Wakers) {
+    pub(super) fn sort_events(&mut self, now: Instant, inbox: &mut VecDeque<Arrival>, wakers: &mut Wakers) {
         if self.callers.has_undated() {
             // Those whose calls end here may have to go on waiting, for as long as they wanted.
             self.date_calls(now);
         }
         let mut room = false;
+        self.connection.hand_out_work(inbox);
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Ended { call, outcome } => {
@@ -61,9 +61,9 @@ impl State {
                 Event::Writable => room = true,
                 Event::Open(_) | Event::Draining(_) => {
                     room = true;
-                    inbox.push_back(event);
+                    inbox.push_back(event.into());
                 }
-                _ => inbox.push_back(event),
+                _ => inbox.push_back(event.into()),
             }
         }
         if self.connection.close_reason().is_some() && !mem::replace(&mut self.ending, true) {
@@ -87,8 +87,9 @@ struct Postman<'a> {
 }
 
 impl ReplyTaker for Postman<'_> {
-    fn take(&mut self, call: CallId, body: Bytes) {
-        self.callers.answer(call, Reply { extensions: Extensions::none(), body }, self.wakers);
+    #[inline]
+    fn take(&mut self, call: CallId, body: Box<[u8]>) {
+        self.callers.answer(call, body, self.wakers);
     }
 }
 

@@ -3,40 +3,54 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::callers::CallerKey;
 use crate::event::CallId;
 use crate::wire::Sequence;
 
-/// Who waits for the outcome of which call, by slots.
+/// Who waits for the outcome of which call, by slots. Callers are known by their places.
 #[derive(Debug)]
 pub(super) struct Seats {
-    seats: Vec<Option<(Sequence, CallerKey)>>,
+    seats: Vec<Seat>,
     /// A call that has ended gives its slot to the next one before its outcome is taken from the connection.
-    displaced: BTreeMap<u64, CallerKey>,
+    displaced: BTreeMap<u64, u32>,
 }
+
+#[derive(Clone, Copy, Debug)]
+struct Seat {
+    /// That of the connection, which is no call's, while nobody waits.
+    call: Sequence,
+    caller: u32,
+}
+
+const FREE: Seat = Seat { call: Sequence::CONNECTION, caller: 0 };
 
 impl Seats {
     pub(super) const fn new() -> Self {
         Self { seats: Vec::new(), displaced: BTreeMap::new() }
     }
 
-    pub(super) fn take(&mut self, call: CallId, key: CallerKey) {
-        let id = call.sequence();
-        let slot = usize::from(id.slot());
+    #[inline]
+    pub(super) fn take(&mut self, call: CallId, caller: u32) {
+        let call = call.sequence();
+        let slot = usize::from(call.slot());
         if self.seats.len() <= slot {
-            self.seats.resize(slot + 1, None);
+            self.seats.resize(slot + 1, FREE);
         }
-        if let Some((id, key)) = self.seats[slot].replace((id, key)) {
-            self.displaced.insert(id.to_u64(), key);
+        let seat = &mut self.seats[slot];
+        if seat.call != Sequence::CONNECTION {
+            self.displaced.insert(seat.call.to_u64(), seat.caller);
         }
+        *seat = Seat { call, caller };
     }
 
-    pub(super) fn leave(&mut self, call: CallId) -> Option<CallerKey> {
-        let id = call.sequence();
-        match self.seats.get_mut(usize::from(id.slot())).and_then(|seat| seat.take_if(|(own, _)| *own == id))
-        {
-            Some((_, key)) => Some(key),
-            None => self.displaced.remove(&id.to_u64()),
+    #[inline]
+    pub(super) fn leave(&mut self, call: CallId) -> Option<u32> {
+        let call = call.sequence();
+        match self.seats.get_mut(usize::from(call.slot())) {
+            Some(seat) if seat.call == call => {
+                seat.call = Sequence::CONNECTION;
+                Some(seat.caller)
+            }
+            _ => self.displaced.remove(&call.to_u64()),
         }
     }
 
@@ -47,7 +61,7 @@ impl Seats {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.seats.capacity() * size_of::<Option<(Sequence, CallerKey)>>()
+        self.seats.capacity() * size_of::<Seat>()
     }
 }
 
@@ -60,10 +74,9 @@ mod tests {
     fn who_is_displaced_is_found() {
         let mut seats = Seats::new();
         let call = |generation| CallId(Sequence::call(generation, 7));
-        let key = |ticket| CallerKey::new(ticket, 3);
-        (1..4).for_each(|n| seats.take(call(n), key(n.into())));
+        (1..4).for_each(|n| seats.take(call(n), n));
         for n in [2, 3, 1] {
-            assert_eq!(seats.leave(call(n)), Some(key(n.into())));
+            assert_eq!(seats.leave(call(n)), Some(n));
             assert_eq!(seats.leave(call(n)), None);
         }
     }

@@ -21,9 +21,9 @@ use super::messages::Reply;
 use super::session::{Session, WhileDown};
 use super::spare;
 use super::watch::Watchers;
-use crate::connection::Connection;
+use crate::connection::{Arrival, Connection};
 use crate::error::{CloseReason, Delivery, Refusal, Refused, TransportError};
-use crate::event::{Event, Message, Timeout};
+use crate::event::{Message, Timeout};
 use crate::time::Instant;
 use crate::wire::{CloseCode, StatusCode};
 
@@ -298,7 +298,7 @@ pub(super) struct Wakers {
 
 #[derive(Debug, Default)]
 struct Dropped {
-    events: VecDeque<Event>,
+    events: VecDeque<Arrival>,
     messages: Vec<Message>,
 }
 
@@ -307,7 +307,7 @@ impl Wakers {
         self.wakers.extend(wakers);
     }
 
-    fn discard(&mut self, events: VecDeque<Event>) {
+    fn discard(&mut self, events: VecDeque<Arrival>) {
         self.dropped.get_or_insert_default().events.extend(events);
     }
 

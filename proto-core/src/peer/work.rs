@@ -5,6 +5,7 @@
 //! call up: looking through the set costs a cancelled call something, and all others nothing.
 
 use alloc::boxed::Box;
+use core::cell::Cell;
 use core::future::Future;
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
@@ -19,10 +20,13 @@ use super::messages::{Refuse, Reply};
 use crate::event::{PushToken, RequestId};
 use crate::wire::{CloseCode, Sequence, StatusCode};
 
+/// What a request is answered with.
+pub(super) type Answer = Result<Reply, Status>;
+
 /// What a handler's future came to.
 #[derive(Debug)]
 pub(super) enum Done {
-    Replied(RequestId, Result<Reply, Status>),
+    Replied(RequestId, Answer),
     Released(PushToken),
     Opened(Result<(), Refuse>),
 }
@@ -57,15 +61,27 @@ impl<H: Handler> Work<H> {
         Self { waiting: None, spare_request: None, spare_push: None }
     }
 
+    /// Starts the handler of a request. If it does not wait, gives the request back, and what came of it is in `answer`.
+    #[inline]
     pub(super) fn start_request(
         &mut self,
         cx: &mut Context<'_>,
         id: RequestId,
-        future: H::Request,
-        runs_to_end: bool,
-    ) -> Option<Done> {
-        let place = settle(self.spare_request.take(), future);
-        self.start(cx, Task::Request(RequestTask { id: Some(id), place, runs_to_end, waker: None }))
+        runs_to_end: &Cell<bool>,
+        make: impl FnOnce() -> H::Request,
+        answer: &mut Option<Answer>,
+    ) -> Option<RequestId> {
+        let mut place = self.spare_request.take().unwrap_or_else(|| Box::pin(None));
+        if start_in(&mut place, cx, make, answer).is_pending() {
+            let runs_to_end = runs_to_end.get();
+            self.wait(Task::Request(RequestTask { id: Some(id), place, runs_to_end, waker: None }));
+            return None;
+        }
+        self.spare_request = Some(place);
+        if answer.is_none() {
+            *answer = Some(Err(StatusCode::HANDLER_FAILED.into()));
+        }
+        Some(id)
     }
 
     /// The caller of a request has given it up: drops its handler, unless that is to run to its end.
@@ -90,18 +106,35 @@ impl<H: Handler> Work<H> {
         Some(Done::Replied(id, Err(status.into())))
     }
 
+    /// Starts the handler of a push. Gives its token back if it does not wait.
+    #[inline]
     pub(super) fn start_push(
         &mut self,
         cx: &mut Context<'_>,
         token: PushToken,
-        future: H::Push,
-    ) -> Option<Done> {
-        let place = settle(self.spare_push.take(), future);
-        self.start(cx, Task::Push(Some(token), place))
+        make: impl FnOnce() -> H::Push,
+    ) -> Option<PushToken> {
+        let mut place = self.spare_push.take().unwrap_or_else(|| Box::pin(None));
+        if start_in(&mut place, cx, make, &mut None).is_pending() {
+            self.wait(Task::Push(Some(token), place));
+            return None;
+        }
+        self.spare_push = Some(place);
+        Some(token)
     }
 
-    pub(super) fn start_open(&mut self, cx: &mut Context<'_>, future: H::Open) -> Option<Done> {
-        self.start(cx, Task::Open(settle(None, future)))
+    /// Starts the handler of a dialer. Gives its answer if it does not wait.
+    pub(super) fn start_open(
+        &mut self,
+        cx: &mut Context<'_>,
+        make: impl FnOnce() -> H::Open,
+    ) -> Option<Result<(), Refuse>> {
+        let (mut place, mut answer) = (Box::pin(None), None);
+        if start_in(&mut place, cx, make, &mut answer).is_pending() {
+            self.wait(Task::Open(place));
+            return None;
+        }
+        Some(answer.unwrap_or_else(refused_by_failure))
     }
 
     /// The next handler that has ended.
@@ -133,21 +166,8 @@ impl<H: Handler> Work<H> {
         self.spare_push = None;
     }
 
-    fn start(&mut self, cx: &mut Context<'_>, mut task: Task<H>) -> Option<Done> {
-        match Pin::new(&mut task).poll(cx) {
-            Poll::Ready(done) => {
-                match task {
-                    Task::Request(RequestTask { place, .. }) => self.spare_request = Some(place),
-                    Task::Push(_, place) => self.spare_push = Some(place),
-                    Task::Open(_) => {}
-                }
-                done
-            }
-            Poll::Pending => {
-                self.waiting.get_or_insert_default().push(task);
-                None
-            }
-        }
+    fn wait(&mut self, task: Task<H>) {
+        self.waiting.get_or_insert_default().push(task);
     }
 }
 
@@ -164,51 +184,69 @@ impl<H: Handler> Future for Task<H> {
                 if task.id.is_none() {
                     return Poll::Ready(None);
                 }
-                let polled = poll_place(&mut task.place, cx);
-                if polled.is_pending() && task.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker()))
-                {
-                    task.waker = Some(cx.waker().clone());
+                let mut answer = None;
+                if poll_in(&mut task.place, cx, &mut answer).is_pending() {
+                    if task.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+                        task.waker = Some(cx.waker().clone());
+                    }
+                    return Poll::Pending;
                 }
-                polled.map(|result| {
-                    let result = result.unwrap_or_else(|Panicked| Err(StatusCode::HANDLER_FAILED.into()));
-                    task.id.take().map(|id| Done::Replied(id, result))
-                })
+                let answer = answer.unwrap_or_else(|| Err(StatusCode::HANDLER_FAILED.into()));
+                Poll::Ready(task.id.take().map(|id| Done::Replied(id, answer)))
             }
-            Self::Push(token, place) => poll_place(place, cx).map(|_| token.take().map(Done::Released)),
-            Self::Open(place) => poll_place(place, cx).map(|result| {
-                let failed = |Panicked| Err(Refuse::new(CloseCode::INTERNAL, "the server failed"));
-                Some(Done::Opened(result.unwrap_or_else(failed)))
-            }),
+            Self::Push(token, place) => {
+                poll_in(place, cx, &mut None).map(|()| token.take().map(Done::Released))
+            }
+            Self::Open(place) => {
+                let mut answer = None;
+                poll_in(place, cx, &mut answer)
+                    .map(|()| Some(Done::Opened(answer.unwrap_or_else(refused_by_failure))))
+            }
         }
     }
 }
 
-/// The future panicked. What it panicked with has been shown by the panic hook.
-struct Panicked;
+fn refused_by_failure() -> Result<(), Refuse> {
+    Err(Refuse::new(CloseCode::INTERNAL, "the server failed"))
+}
 
-/// Polls the future in its place; takes it away when it has ended.
-fn poll_place<F: Future>(place: &mut Place<F>, cx: &mut Context<'_>) -> Poll<Result<F::Output, Panicked>> {
+/// Makes a future in a place that is free, and polls it for the first time.
+#[inline]
+fn start_in<F: Future>(
+    place: &mut Place<F>,
+    cx: &mut Context<'_>,
+    make: impl FnOnce() -> F,
+    output: &mut Option<F::Output>,
+) -> Poll<()> {
+    // A handler that panics before it returns its future fails like one whose future panics.
+    let made = catch_unwind(AssertUnwindSafe(|| place.set(Some(make()))));
+    if made.is_err() { Poll::Ready(()) } else { poll_in(place, cx, output) }
+}
+
+/// Polls the future in its place, and takes it away when it has ended. What it came to is in `output` then, unless it has panicked:
+/// what it panicked with has been shown by the panic hook.
+#[inline]
+fn poll_in<F: Future>(
+    place: &mut Place<F>,
+    cx: &mut Context<'_>,
+    output: &mut Option<F::Output>,
+) -> Poll<()> {
     // A handler that panics is not polled again, so whatever it left behind half done is its own.
-    let polled = catch_unwind(AssertUnwindSafe(|| match place.as_mut().as_pin_mut() {
-        Some(future) => future.poll(cx),
-        None => Poll::Pending,
-    }));
-    let result = match polled {
-        Ok(Poll::Pending) => return Poll::Pending,
-        Ok(Poll::Ready(output)) => Ok(output),
-        Err(_) => Err(Panicked),
-    };
-    let dropped = catch_unwind(AssertUnwindSafe(|| place.set(None)));
-    Poll::Ready(if dropped.is_ok() { result } else { Err(Panicked) })
-}
-
-/// Puts a future where it can be polled, in a place that is free if there is one.
-fn settle<F>(spare: Option<Place<F>>, future: F) -> Place<F> {
-    match spare {
-        Some(mut place) => {
-            place.set(Some(future));
-            place
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        let future = place.as_mut().as_pin_mut()?;
+        match future.poll(cx) {
+            Poll::Ready(value) => {
+                *output = Some(value);
+                Some(())
+            }
+            Poll::Pending => None,
         }
-        None => Box::pin(Some(future)),
+    }));
+    if matches!(polled, Ok(None)) {
+        return Poll::Pending;
     }
+    if catch_unwind(AssertUnwindSafe(|| place.set(None))).is_err() {
+        *output = None;
+    }
+    Poll::Ready(())
 }

@@ -32,10 +32,10 @@ impl Callers {
     pub(in crate::peer) fn first_in_line(&mut self) -> Option<(CallerKey, Queued)> {
         loop {
             let key = self.line.pop_front()?;
-            let Some(caller) = self.table.get_mut(key.index) else { continue };
-            if caller.ticket != key.ticket || !matches!(caller.stage, Stage::InLine) {
+            let Some(caller) = self.table.find(key).filter(|caller| matches!(caller.stage, Stage::InLine))
+            else {
                 continue;
-            }
+            };
             caller.stage = Stage::AtTheDesk;
             if let Some(queued) = caller.queued.take() {
                 if let Some(at) = queued.deadline {
@@ -98,11 +98,7 @@ impl Callers {
     pub(in crate::peer) fn forget_leavers(&mut self) {
         if self.line.len() > 2 * self.table.len() + 16 {
             let Self { table, line, .. } = self;
-            line.retain(|key| {
-                table.get(key.index).is_some_and(|caller| {
-                    caller.ticket == key.ticket && matches!(caller.stage, Stage::InLine)
-                })
-            });
+            line.retain(|&key| table.find(key).is_some_and(|caller| matches!(caller.stage, Stage::InLine)));
         }
     }
 }

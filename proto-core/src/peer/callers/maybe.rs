@@ -46,12 +46,14 @@ impl Callers {
 impl Deref for MaybeCallers {
     type Target = Callers;
 
+    #[inline]
     fn deref(&self) -> &Callers {
         self.0.as_deref().unwrap_or(&NOBODY)
     }
 }
 
 impl DerefMut for MaybeCallers {
+    #[inline]
     fn deref_mut(&mut self) -> &mut Callers {
         self.0.get_or_insert_with(|| Box::new(Callers::new()))
     }

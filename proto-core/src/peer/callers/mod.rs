@@ -5,22 +5,23 @@
 
 mod line;
 mod maybe;
+mod table;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::mem;
 use core::task::Waker;
 use core::time::Duration;
-
-use slab::Slab;
 
 use crate::error::{CloseReason, Delivery};
 use crate::event::{CallId, Message};
 use crate::peer::error::CallError;
-use crate::peer::messages::Reply;
 use crate::peer::seats::Seats;
 use crate::peer::shared::{CallResult, Wakers, is_draining};
 use crate::time::Instant;
+
+use self::table::Table;
 
 pub(in crate::peer) use self::maybe::MaybeCallers;
 
@@ -30,7 +31,7 @@ const KEPT: usize = 128;
 /// Callers that wait, in line or for an outcome.
 #[derive(Debug)]
 pub(in crate::peer) struct Callers {
-    table: Slab<Caller>,
+    table: Table,
     /// Numbers callers, so that one that has left cannot be taken for the next in its place.
     tickets: u64,
     /// Who waits to be accepted. Those that have left in between are skipped.
@@ -56,18 +57,17 @@ pub(in crate::peer) struct Callers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::peer) struct CallerKey {
     ticket: u64,
-    index: usize,
+    index: u32,
 }
 
 impl CallerKey {
-    #[cfg(test)]
-    pub(in crate::peer) const fn new(ticket: u64, index: usize) -> Self {
-        Self { ticket, index }
-    }
+    /// No caller has it.
+    pub(in crate::peer) const NOBODY: Self = Self { ticket: 0, index: 0 };
 }
 
 #[derive(Debug)]
 pub(in crate::peer) struct Caller {
+    /// Where nobody stands, the next such place.
     ticket: u64,
     waker: Option<Waker>,
     stage: Stage,
@@ -80,11 +80,15 @@ pub(in crate::peer) struct Caller {
 
 #[derive(Debug)]
 enum Stage {
+    /// Nobody stands here.
+    Vacant,
     InLine,
     /// Taken out of the line, to be accepted or put back.
     AtTheDesk,
     Accepted(CallId),
-    Ended(CallResult),
+    /// By a reply that is nothing but its body, as nearly all are.
+    Answered(Box<[u8]>),
+    Ended(Box<CallResult>),
 }
 
 #[derive(Clone, Debug)]
@@ -95,9 +99,20 @@ pub(in crate::peer) struct Queued {
     pub(in crate::peer) idempotent: bool,
 }
 
-/// What a caller that was polled no longer needs.
+/// How a call stands.
+#[derive(Debug)]
+pub(in crate::peer) enum Polled {
+    Waits,
+    /// By a reply that is nothing but its body.
+    Answered(Box<[u8]>),
+    /// By something else, which is with what it leaves behind.
+    Ended,
+}
+
+/// What a caller that was polled takes with it.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct Spent {
+    pub(in crate::peer) result: Option<Box<CallResult>>,
     waker: Option<Waker>,
     again: Option<Queued>,
 }
@@ -105,7 +120,7 @@ pub(in crate::peer) struct Spent {
 impl Callers {
     const fn new() -> Self {
         Self {
-            table: Slab::new(),
+            table: Table::new(),
             tickets: 0,
             line: VecDeque::new(),
             standing: 0,
@@ -130,16 +145,20 @@ impl Callers {
         self.line_bytes + self.reply_bytes + self.kept_bytes
     }
 
-    /// A caller whose call was accepted.
+    /// A caller whose call was accepted, and what is kept to call again with.
+    #[inline]
     pub(in crate::peer) fn add_accepted(
         &mut self,
         call: CallId,
-        again: Option<Queued>,
-        waker: Waker,
+        again: impl FnOnce() -> Option<Queued>,
+        waker: &Waker,
     ) -> CallerKey {
-        self.kept_bytes += kept_len(again.as_ref());
-        let key = self.add(Stage::Accepted(call), again, waker);
-        self.seats.take(call, key);
+        let (key, caller) = self.add(waker);
+        caller.stage.go_on(Stage::Accepted(call));
+        caller.queued = again();
+        let kept = kept_len(caller.queued.as_ref());
+        self.kept_bytes += kept;
+        self.seats.take(call, key.index);
         key
     }
 
@@ -156,9 +175,7 @@ impl Callers {
     pub(in crate::peer) fn date(&mut self, now: Instant, mut set: impl FnMut(CallId, Instant)) {
         let Self { table, undated, .. } = self;
         for (key, after) in undated.drain(..) {
-            let Some(caller) = table.get_mut(key.index).filter(|caller| caller.ticket == key.ticket) else {
-                continue;
-            };
+            let Some(caller) = table.find(key) else { continue };
             if let Stage::Accepted(call) = caller.stage {
                 if let Some(again) = &mut caller.queued {
                     again.deadline = Some(now + after);
@@ -170,43 +187,53 @@ impl Callers {
     }
 
     /// A caller that goes to the end of the line.
-    pub(in crate::peer) fn add_in_line(&mut self, queued: Queued, waker: Waker) -> CallerKey {
+    pub(in crate::peer) fn add_in_line(&mut self, queued: Queued, waker: &Waker) -> CallerKey {
         self.stand(&queued);
         let deadline = queued.deadline;
-        let key = self.add(Stage::InLine, Some(queued), waker);
+        let (key, caller) = self.add(waker);
+        (caller.stage, caller.queued) = (Stage::InLine, Some(queued));
         self.line.push_back(key);
         self.line_deadlines.extend(deadline.map(|at| (at, key)));
         key
     }
 
-    /// What has become of a caller's call; if nothing yet, `waker` is woken when it does. Leaves in `spent` what is to be dropped
-    /// without the lock.
-    pub(in crate::peer) fn poll(
-        &mut self,
-        key: CallerKey,
-        waker: &Waker,
-        spent: &mut Spent,
-    ) -> Option<CallResult> {
-        let caller = self.table.get_mut(key.index).filter(|caller| caller.ticket == key.ticket)?;
-        if !matches!(caller.stage, Stage::Ended(_)) {
-            if caller.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
-                spent.waker = caller.waker.replace(waker.clone());
+    /// What has become of a caller's call; if nothing yet, `waker` is woken when it does. What the caller takes with it, to be looked
+    /// at or dropped without the lock, goes into `spent`.
+    #[inline]
+    pub(in crate::peer) fn poll(&mut self, key: CallerKey, waker: &Waker, spent: &mut Spent) -> Polled {
+        let Some(caller) = self.table.find(key) else { return Polled::Waits };
+        let polled = match &mut caller.stage {
+            Stage::Answered(body) => {
+                self.reply_bytes -= body.len();
+                Polled::Answered(mem::take(body))
             }
-            return None;
-        }
-        let Caller { stage: Stage::Ended(result), queued, .. } = self.table.remove(key.index) else {
-            return None;
+            stage @ Stage::Ended(_) => {
+                if let Stage::Ended(result) = mem::replace(stage, Stage::AtTheDesk) {
+                    self.reply_bytes -= reply_len(&result);
+                    spent.result = Some(result);
+                }
+                Polled::Ended
+            }
+            _ => {
+                if caller.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+                    spent.waker = caller.waker.replace(waker.clone());
+                }
+                return Polled::Waits;
+            }
         };
-        self.reply_bytes -= reply_len(&result);
-        self.kept_bytes -= kept_len(queued.as_ref());
+        caller.sent_before = None;
+        if let Some(again) = caller.queued.take() {
+            self.kept_bytes -= again.message.held_bytes();
+            spent.again = Some(again);
+        }
+        self.table.free(key.index);
         self.shrink();
-        spent.again = queued;
-        Some(result)
+        polled
     }
 
     /// A caller leaves. Gives its call, if one is under way, and what it leaves behind, to be dropped without the lock.
     pub(in crate::peer) fn leave(&mut self, key: CallerKey) -> (Option<CallId>, Option<Caller>) {
-        if self.table.get(key.index).is_none_or(|caller| caller.ticket != key.ticket) {
+        if self.table.find(key).is_none() {
             return (None, None);
         }
         let caller = self.remove(key);
@@ -226,37 +253,43 @@ impl Callers {
                 self.forget_leavers();
                 None
             }
-            Stage::AtTheDesk | Stage::Ended(_) => None,
+            Stage::Vacant | Stage::AtTheDesk | Stage::Answered(_) | Stage::Ended(_) => None,
         };
         (call, Some(caller))
     }
 
-    fn add(&mut self, stage: Stage, queued: Option<Queued>, waker: Waker) -> CallerKey {
+    #[inline]
+    fn add(&mut self, waker: &Waker) -> (CallerKey, &mut Caller) {
         self.tickets += 1;
         let ticket = self.tickets;
-        let index =
-            self.table.insert(Caller { ticket, waker: Some(waker), stage, queued, sent_before: None });
-        CallerKey { ticket, index }
+        let (index, caller) = self.table.take();
+        caller.ticket = ticket;
+        caller.waker = Some(waker.clone());
+        (CallerKey { ticket, index }, caller)
     }
 
     pub(in crate::peer) fn accept(&mut self, key: CallerKey, call: CallId, again: Option<Queued>) {
         self.kept_bytes += kept_len(again.as_ref());
         let caller = &mut self.table[key.index];
         (caller.stage, caller.queued) = (Stage::Accepted(call), again);
-        self.seats.take(call, key);
+        self.seats.take(call, key.index);
     }
 
-    /// The reply to an accepted call.
-    pub(in crate::peer) fn answer(&mut self, call: CallId, reply: Reply, wakers: &mut Wakers) {
-        if let Some(key) = self.seats.leave(call) {
-            self.finish(key, Ok(reply), wakers);
-        }
+    /// The reply to an accepted call, which says nothing beside its body.
+    #[inline]
+    pub(in crate::peer) fn answer(&mut self, call: CallId, body: Box<[u8]>, wakers: &mut Wakers) {
+        let Some(index) = self.seats.leave(call) else { return };
+        let caller = &mut self.table[index];
+        self.reply_bytes += body.len();
+        caller.stage.go_on(Stage::Answered(body));
+        wakers.extend(caller.waker.take());
     }
 
     /// The outcome of an accepted call. If another connection may follow, one that was lost or came too late for this one,
     /// and was certainly not run, or may be run twice, goes back in line.
     pub(in crate::peer) fn end(&mut self, call: CallId, result: CallResult, hope: bool, wakers: &mut Wakers) {
-        let Some(key) = self.seats.leave(call) else { return };
+        let Some(index) = self.seats.leave(call) else { return };
+        let key = CallerKey { ticket: self.table[index].ticket, index };
         let (delivery, reason) = match &result {
             Err(CallError::Lost { delivery, reason }) => (Some(*delivery), Some(reason)),
             result if is_draining(result) => (Some(Delivery::NotSent), None),
@@ -294,7 +327,7 @@ impl Callers {
         self.reply_bytes += reply_len(&result);
         wakers.extend(caller.waker.take());
         let was_in_line = matches!(caller.stage, Stage::InLine);
-        caller.stage = Stage::Ended(result);
+        caller.stage = Stage::Ended(Box::new(result));
         if let Some(queued) = caller.queued.take_if(|_| was_in_line) {
             self.step_out(&queued);
             self.moved_up = true;
@@ -304,13 +337,14 @@ impl Callers {
 
     fn remove(&mut self, key: CallerKey) -> Caller {
         let caller = self.table.remove(key.index);
-        match &caller.stage {
-            Stage::Ended(result) => {
-                self.reply_bytes -= reply_len(result);
-                self.kept_bytes -= kept_len(caller.queued.as_ref());
-            }
-            Stage::Accepted(_) => self.kept_bytes -= kept_len(caller.queued.as_ref()),
-            Stage::InLine | Stage::AtTheDesk => {}
+        let replied = match &caller.stage {
+            Stage::Answered(body) => body.len(),
+            Stage::Ended(result) => reply_len(result),
+            Stage::Vacant | Stage::InLine | Stage::AtTheDesk | Stage::Accepted(_) => 0,
+        };
+        self.reply_bytes -= replied;
+        if !matches!(caller.stage, Stage::InLine | Stage::AtTheDesk) {
+            self.kept_bytes -= kept_len(caller.queued.as_ref());
         }
         self.shrink();
         caller
@@ -321,6 +355,26 @@ impl Callers {
         if self.table.is_empty() && self.table.capacity() > KEPT {
             *self = Self { moved_up: self.moved_up, tickets: self.tickets, ..Self::new() };
         }
+    }
+}
+
+impl Stage {
+    /// The next stage, behind one in which there is nothing to drop, so that nobody looks for it.
+    #[inline]
+    fn go_on(&mut self, next: Self) {
+        let before = mem::replace(self, next);
+        debug_assert!(match &before {
+            Self::Vacant | Self::InLine | Self::AtTheDesk | Self::Accepted(_) => true,
+            Self::Answered(body) => body.is_empty(),
+            Self::Ended(_) => false,
+        });
+        mem::forget(before);
+    }
+}
+
+impl Caller {
+    const fn vacant(next: u32) -> Self {
+        Self { ticket: next as u64, waker: None, stage: Stage::Vacant, queued: None, sent_before: None }
     }
 }
 

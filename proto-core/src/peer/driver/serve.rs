@@ -1,18 +1,20 @@
 //! Handlers are given what came, and the connection what they come to.
 
+use core::cell::Cell;
 use core::panic::AssertUnwindSafe;
 use core::task::Context;
 use core::time::Duration;
 use std::panic::catch_unwind;
 
 use super::Driver;
-use crate::event::Event;
+use crate::connection::Item;
+use crate::event::{Event, Message, RequestId};
 use crate::peer::handler::Handler;
-use crate::peer::messages::{Push, Refuse, Request};
+use crate::peer::messages::{Push, Refuse, Reply, Request};
 use crate::peer::work::Done;
 use crate::peer::{Io, Sleep};
 use crate::time::Instant;
-use crate::wire::{CloseCode, Extensions, StatusCode};
+use crate::wire::{Extensions, StatusCode};
 
 /// How long handlers may be at work before what they said is written and others get their turn. One that does not wait
 /// may take longer, and then the next one has to.
@@ -31,7 +33,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         self.time_is_up = false;
         while !self.time_is_up {
             let done = match self.desk().inbox.pop_front() {
-                Some(event) => self.handle(cx, *now, event),
+                Some(arrival) => self.handle(cx, *now, arrival.into_item()),
                 None => match self.work.poll_next(cx) {
                     None => break,
                     done => done,
@@ -54,38 +56,31 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         moved
     }
 
-    /// Starts a handler for an event; gives what it came to if it did not wait.
-    fn handle(&mut self, cx: &mut Context<'_>, now: Instant, event: Event) -> Option<Done> {
+    /// Starts a handler for an event; gives what it came to if it did not wait and that has not been applied.
+    #[inline]
+    fn handle(&mut self, cx: &mut Context<'_>, now: Instant, item: Item) -> Option<Done> {
         let Self { peer, handler, work, .. } = self;
-        // A handler that panics before it returns its future fails like one whose future panics.
+        match item {
+            Item::Request(id, deadline, plain) => self.run(cx, now, id, deadline, || plain.into_message()),
+            Item::Push(token, plain) => {
+                let make = || handler.push(peer.clone(), Push::new(plain.into_message()));
+                work.start_push(cx, token, make).map(Done::Released)
+            }
+            Item::Reply(..) => None,
+            Item::Event(event) => self.hear(cx, now, *event),
+        }
+    }
+
+    fn hear(&mut self, cx: &mut Context<'_>, now: Instant, event: Event) -> Option<Done> {
+        let Self { peer, handler, work, .. } = self;
         match event {
-            // The handlers before it took their time.
-            Event::Request { id, deadline: Some(at), .. } if at <= now => {
-                peer.shared().lock().connection.expire(now, id);
-                None
-            }
-            Event::Request { id, deadline, message } => {
-                let request = Request::new(message, deadline);
-                let start = || {
-                    let runs_to_end = handler.runs_to_end(&request);
-                    (handler.request(peer.clone(), request), runs_to_end)
-                };
-                match catch_unwind(AssertUnwindSafe(start)) {
-                    Ok((future, runs_to_end)) => work.start_request(cx, id, future, runs_to_end),
-                    Err(_) => Some(Done::Replied(id, Err(StatusCode::HANDLER_FAILED.into()))),
-                }
-            }
+            Event::Request { id, deadline, message } => self.run(cx, now, id, deadline, || message),
             Event::Push { token, message } => {
-                match catch_unwind(AssertUnwindSafe(|| handler.push(peer.clone(), Push::new(message)))) {
-                    Ok(future) => work.start_push(cx, token, future),
-                    Err(_) => Some(Done::Released(token)),
-                }
+                let make = || handler.push(peer.clone(), Push::new(message));
+                work.start_push(cx, token, make).map(Done::Released)
             }
             Event::Hello(hello) => {
-                match catch_unwind(AssertUnwindSafe(|| handler.open(peer.clone(), *hello))) {
-                    Ok(future) => work.start_open(cx, future),
-                    Err(_) => Some(Done::Opened(Err(Refuse::new(CloseCode::INTERNAL, "the server failed")))),
-                }
+                work.start_open(cx, || handler.open(peer.clone(), *hello)).map(Done::Opened)
             }
             Event::Open(_) => {
                 self.introduced = true;
@@ -96,6 +91,42 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             }
             Event::Cancelled(id) => work.cancel(id),
             Event::Closed(_) | Event::Draining(_) | Event::Ended { .. } | Event::Writable => None,
+        }
+    }
+
+    /// Starts the handler of a request, and answers if it does not wait.
+    #[inline]
+    fn run(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        id: RequestId,
+        deadline: Option<Instant>,
+        message: impl FnOnce() -> Message,
+    ) -> Option<Done> {
+        let Self { peer, handler, work, .. } = self;
+        if deadline.is_some_and(|at| at <= now) {
+            // The handlers before it took their time.
+            peer.shared().lock().connection.expire(now, id);
+            return None;
+        }
+        let runs_to_end = Cell::new(false);
+        let make = || {
+            let request = Request::new(message(), deadline);
+            runs_to_end.set(handler.runs_to_end(&request));
+            handler.request(peer.clone(), request)
+        };
+        let mut answer = None;
+        let id = work.start_request(cx, id, &runs_to_end, make, &mut answer)?;
+        match &answer {
+            Some(Ok(Reply { extensions, body })) if extensions.is_empty() => {
+                let connection = &mut peer.shared().lock().connection;
+                // What cannot be sent has been answered with a status in its place.
+                let id = connection.reply_with(now, id, body)?;
+                let _ = connection.reply(now, id, StatusCode::OK, Extensions::none(), body.clone());
+                None
+            }
+            _ => answer.map(|answer| Done::Replied(id, answer)),
         }
     }
 
