@@ -41,6 +41,7 @@ pub(crate) struct Arrival {
     /// The id of a request or of a call, and what a push was charged.
     number: u64,
     deadline: Option<Instant>,
+    extensions: Extensions,
     body: Option<Box<[u8]>>,
     event: Option<Box<Event>>,
     held: u32,
@@ -57,21 +58,22 @@ enum Kind {
     Event,
 }
 
-/// An event, or what becomes one: a plain message is put together where it is wanted.
+/// An event, or what becomes one: a message in one piece is put together where it is wanted.
 #[derive(Debug)]
 pub(crate) enum Item {
-    Request(RequestId, Option<Instant>, Plain),
-    Push(PushToken, Plain),
-    Reply(CallId, Plain),
+    Request(RequestId, Option<Instant>, Whole),
+    Push(PushToken, Whole),
+    Reply(CallId, Whole),
     Event(Box<Event>),
 }
 
-/// A message in one piece that says no more than where it goes, or how a call went.
+/// A message that came in one piece.
 #[derive(Debug)]
-pub(crate) struct Plain {
+pub(crate) struct Whole {
     /// Its route or its status.
     pub(crate) code: u32,
     pub(crate) lane: Lane,
+    pub(crate) extensions: Extensions,
     pub(crate) body: Box<[u8]>,
 }
 
@@ -85,25 +87,25 @@ impl Events {
         self.queue().append_event(event, held, 0);
     }
 
-    /// Appends a plain request.
+    /// Appends a request that came in one piece.
     #[inline]
-    pub(super) fn push_request(&mut self, id: Sequence, deadline: Option<Instant>, plain: Plain) {
-        let arrival = self.queue().append(Kind::Request, id.to_u64(), plain);
+    pub(super) fn push_request(&mut self, id: Sequence, deadline: Option<Instant>, whole: Whole) {
+        let arrival = self.queue().append(Kind::Request, id.to_u64(), whole);
         arrival.deadline = deadline;
     }
 
-    /// Appends a plain push that was charged as much.
+    /// Appends a push that came in one piece and was charged as much.
     #[inline]
-    pub(super) fn push_push(&mut self, charge: u64, plain: Plain) {
-        self.queue().append(Kind::Push, charge, plain);
+    pub(super) fn push_push(&mut self, charge: u64, whole: Whole) {
+        self.queue().append(Kind::Push, charge, whole);
     }
 
-    /// Appends the end of a call by a plain reply.
+    /// Appends the end of a call by a reply that came in one piece.
     #[inline]
-    pub(super) fn push_plain_reply(&mut self, call: CallId, plain: Plain) {
+    pub(super) fn push_whole_reply(&mut self, call: CallId, whole: Whole) {
         let queue = self.queue();
-        queue.replies += plain.body.len();
-        let arrival = queue.append(Kind::Reply, call.0.to_u64(), plain);
+        queue.replies += whole.body.len();
+        let arrival = queue.append(Kind::Reply, call.0.to_u64(), whole);
         arrival.reply = arrival.held;
     }
 
@@ -226,15 +228,17 @@ impl Queue {
         size_of::<Self>() + self.queue.capacity() * size_of::<Arrival>()
     }
 
-    /// Appends a plain message.
+    /// Appends a message that came in one piece.
     #[inline]
-    fn append(&mut self, kind: Kind, number: u64, Plain { code, lane, body }: Plain) -> &mut Arrival {
-        let held = body.len();
+    fn append(&mut self, kind: Kind, number: u64, whole: Whole) -> &mut Arrival {
+        let Whole { code, lane, extensions, body } = whole;
+        let held = extensions.held_bytes() + body.len();
         self.held += held;
         let arrival = self.push_back();
         (arrival.kind, arrival.lane, arrival.code, arrival.number) = (kind, lane, code, number);
         // The length of a message has 32 bits.
         arrival.held = held as u32;
+        arrival.extensions = extensions;
         arrival.body = Some(body);
         arrival
     }
@@ -262,6 +266,7 @@ impl Arrival {
         code: 0,
         number: 0,
         deadline: None,
+        extensions: Extensions::none(),
         body: None,
         event: None,
         held: 0,
@@ -288,16 +293,16 @@ impl Arrival {
 
     #[inline]
     pub(crate) fn into_item(self) -> Item {
-        let Self { kind, lane, code, number, deadline, body, event, .. } = self;
+        let Self { kind, lane, code, number, deadline, extensions, body, event, .. } = self;
         if let Some(event) = event {
             return Item::Event(event);
         }
-        let plain = Plain { code, lane, body: body.unwrap_or_default() };
+        let whole = Whole { code, lane, extensions, body: body.unwrap_or_default() };
         match kind {
-            Kind::Push => Item::Push(PushToken(number), plain),
-            Kind::Reply => Item::Reply(CallId(Sequence::from_u64(number)), plain),
+            Kind::Push => Item::Push(PushToken(number), whole),
+            Kind::Reply => Item::Reply(CallId(Sequence::from_u64(number)), whole),
             Kind::Request | Kind::Event => {
-                Item::Request(RequestId(Sequence::from_u64(number)), deadline, plain)
+                Item::Request(RequestId(Sequence::from_u64(number)), deadline, whole)
             }
         }
     }
@@ -315,12 +320,12 @@ impl Item {
     #[inline]
     pub(crate) fn into_event(self) -> Event {
         match self {
-            Self::Request(id, deadline, plain) => {
-                Event::Request { id, deadline, message: plain.into_message() }
+            Self::Request(id, deadline, whole) => {
+                Event::Request { id, deadline, message: whole.into_message() }
             }
-            Self::Push(token, plain) => Event::Push { token, message: plain.into_message() },
-            Self::Reply(call, Plain { code, body, .. }) => {
-                let (extensions, body) = (Extensions::none(), body.into());
+            Self::Push(token, whole) => Event::Push { token, message: whole.into_message() },
+            Self::Reply(call, Whole { code, extensions, body, .. }) => {
+                let body = body.into();
                 Event::Ended { call, outcome: Outcome::Reply { status: StatusCode(code), extensions, body } }
             }
             Self::Event(event) => *event,
@@ -328,10 +333,10 @@ impl Item {
     }
 }
 
-impl Plain {
+impl Whole {
     #[inline]
     pub(crate) fn into_message(self) -> Message {
-        let Self { code, lane, body } = self;
-        Message { number: code, lane, extensions: Extensions::none(), body: body.into() }
+        let Self { code, lane, extensions, body } = self;
+        Message { number: code, lane, extensions, body: body.into() }
     }
 }

@@ -246,8 +246,7 @@ fn take_message(
             if block.fields.route.is_some() {
                 number = 0;
             }
-            // The fields of a block that was read are always fit to be written.
-            extensions = Extensions::new(&block.fields).unwrap_or_default();
+            extensions = Extensions::of_block(&block);
         }
     }
     let (body, held) = payload.into_body(body_at);

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::events::Plain;
+use super::events::Whole;
 use super::outbox::COPY_LIMIT;
 use super::requests::Stage;
 use super::{Connection, State, Timer};
@@ -218,19 +218,26 @@ impl Connection {
         payload: &[u8],
         taker: &mut impl ReplyTaker,
     ) -> Result<bool, ProtocolError> {
-        let has_block = header.flags.contains(Flags::EXT);
+        if !header.flags.contains(Flags::EXT) {
+            return match header.kind {
+                Kind::Request => self.take_request(header, None, None, payload),
+                Kind::Push => self.take_push(header, None, payload),
+                Kind::Reply => Ok(self.take_reply(header, payload, taker)),
+                _ => Ok(false),
+            };
+        }
+        let after = |now: Instant, millis: u32| now + Duration::from_millis(millis.into());
+        if let Some((millis, at)) = ExtensionBlock::deadline_only(header.kind, payload) {
+            return self.take_request(header, Some(after(self.now, millis)), None, &payload[at..]);
+        }
+        let Ok(block) = ExtensionBlock::parse(header.kind, payload) else { return Ok(false) };
+        let (deadline, body) = (block.deadline_millis, &payload[block.body_at..]);
         match header.kind {
-            Kind::Request if has_block => match ExtensionBlock::deadline_only(Kind::Request, payload) {
-                Some((millis, at)) => {
-                    let deadline = self.now + Duration::from_millis(millis.into());
-                    self.take_request(header, Some(deadline), &payload[at..])
-                }
-                None => Ok(false),
-            },
-            Kind::Request => self.take_request(header, None, payload),
-            _ if has_block => Ok(false),
-            Kind::Push => self.take_push(header, payload),
-            Kind::Reply => Ok(self.take_reply(header, payload, taker)),
+            Kind::Request => {
+                let deadline = deadline.map(|millis| after(self.now, millis));
+                self.take_request(header, deadline, Some(&block), body)
+            }
+            Kind::Push => self.take_push(header, Some(&block), body),
             _ => Ok(false),
         }
     }
@@ -240,6 +247,7 @@ impl Connection {
         &mut self,
         header: &Header,
         deadline: Option<Instant>,
+        block: Option<&ExtensionBlock<'_>>,
         body: &[u8],
     ) -> Result<bool, ProtocolError> {
         let Header { length, sequence, .. } = *header;
@@ -249,17 +257,22 @@ impl Connection {
         }
         let window = self.request_window();
         self.request_window.charge(charge(length as usize), window)?;
-        self.events.push_request(sequence, deadline, plain(header.code, lane, body));
+        self.events.push_request(sequence, deadline, whole(header.code, lane, block, body));
         Ok(true)
     }
 
     #[inline]
-    fn take_push(&mut self, header: &Header, body: &[u8]) -> Result<bool, ProtocolError> {
+    fn take_push(
+        &mut self,
+        header: &Header,
+        block: Option<&ExtensionBlock<'_>>,
+        body: &[u8],
+    ) -> Result<bool, ProtocolError> {
         let charge = charge(header.length as usize);
         let window = self.push_window();
         self.push_window.charge(charge, window)?;
         let lane = header.flags.lane().unwrap_or_default();
-        self.events.push_push(charge, plain(header.code, lane, body));
+        self.events.push_push(charge, whole(header.code, lane, block, body));
         Ok(true)
     }
 
@@ -274,16 +287,21 @@ impl Connection {
             self.events.keep_more(body.len());
             taker.take(call, body.into());
         } else {
-            self.events.push_plain_reply(call, plain(header.code, Lane::default(), body));
+            self.events.push_whole_reply(call, whole(header.code, Lane::default(), None, body));
         }
         true
     }
 }
 
-/// A message that says no more than where it goes. Its body is copied, so that it pins nothing but itself.
+/// A message that has come. Its body is copied, so that it pins nothing but itself.
 #[inline]
-fn plain(code: u32, lane: Lane, body: &[u8]) -> Plain {
-    Plain { code, lane, body: body.into() }
+fn whole(code: u32, lane: Lane, block: Option<&ExtensionBlock<'_>>, body: &[u8]) -> Whole {
+    let (code, extensions) = match block {
+        None => (code, Extensions::none()),
+        // Beside a name, the code is not looked at (LW-4.8).
+        Some(block) => (if block.fields.route.is_some() { 0 } else { code }, Extensions::of_block(block)),
+    };
+    Whole { code, lane, extensions, body: body.into() }
 }
 
 /// The header of a message in one frame, but for its length and what else follows from what it brings.

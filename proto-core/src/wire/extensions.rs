@@ -11,6 +11,8 @@ use crate::error::ProtocolError;
 const MAX_ROUTE: usize = 255;
 const MAX_TOKEN: usize = 64;
 const MAX_METADATA: usize = 60 << 10;
+/// What a field takes beside its value.
+const FIELD_OVERHEAD: usize = 4;
 /// What DEADLINE takes: it is added when the frame takes its place in the byte stream.
 const DEADLINE_LEN: usize = 8;
 /// The length of a block with nothing but DEADLINE.
@@ -150,13 +152,24 @@ impl Extensions {
     /// If a value is too long or empty.
     pub fn new(fields: &ExtensionFields<'_>) -> Result<Self, ExtensionError> {
         fields.check()?;
-        let mut out = Vec::new();
+        Ok(Self::of_checked(fields))
+    }
+
+    /// These fields, whose values have been checked.
+    fn of_checked(fields: &ExtensionFields<'_>) -> Self {
         let texts = [
             (tag::ROUTE, fields.route.map(str::as_bytes)),
             (tag::METADATA, fields.metadata),
             (tag::IDEMPOTENCY_KEY, fields.idempotency_key),
             (tag::TRACE, fields.trace),
         ];
+        let values = texts.iter().filter_map(|(_, value)| *value);
+        let codec = if fields.codec.is_some() { FIELD_OVERHEAD + 2 } else { 0 };
+        let length = values.map(|value| FIELD_OVERHEAD + value.len()).sum::<usize>() + codec;
+        if length == 0 {
+            return Self::none();
+        }
+        let mut out = Vec::with_capacity(length);
         for (tag, value) in texts {
             if let Some(value) = value {
                 put_field(&mut out, tag, value);
@@ -165,7 +178,13 @@ impl Extensions {
         if let Some(Codec(number)) = fields.codec {
             put_field(&mut out, tag::CODEC, &number.to_be_bytes());
         }
-        Ok(Self((!out.is_empty()).then(|| out.into_boxed_slice())))
+        Self(Some(out.into_boxed_slice()))
+    }
+
+    /// The fields of a block that was read, which are always fit to be written.
+    #[inline]
+    pub(crate) fn of_block(block: &ExtensionBlock<'_>) -> Self {
+        Self::of_checked(&block.fields)
     }
 
     /// The fields.

@@ -206,7 +206,11 @@ proptest! {
     /// LW-2.4: the same bytes, cut anywhere, do the same.
     #[test]
     fn a_stream_may_be_cut_anywhere(
-        bodies in prop::collection::vec((0u8..5, prop_oneof![0usize..40, 1000usize..70_000]), 1..12),
+        bodies in prop::collection::vec((0u8..8, prop_oneof![0usize..40, 1000usize..70_000]), 1..12),
+        fields in prop_oneof![
+            Just(b"\0\x02\0\x04echo\0\x03\0\x02me\0\x06\0\x02\0\x07".to_vec()),
+            prop::collection::vec(prop_oneof![0u8..7, any::<u8>()], 0..14),
+        ],
         cuts in prop::collection::vec(prop_oneof![1usize..20, 1usize..9000], 1..20),
         end in prop::option::of(0u8..20),
     ) {
@@ -218,7 +222,10 @@ proptest! {
                 1 => Frame::request(id(1, slot), &body),
                 2 => Frame::request(id(1, slot), &body).deadline(1000),
                 3 => Frame::credit(u64::MAX, u64::MAX),
-                _ => Frame::push(&body).extended(&[0, 5, 0, 1, b't']),
+                4 => Frame::push(&body).extended(&[0, 5, 0, 1, b't']),
+                5 => Frame::request(id(1, slot), &body).extended(b"\0\x01\0\x04\0\0\x01\0\0\x02\0\x04echo"),
+                6 => Frame::request(id(1, slot), &body).extended(&fields),
+                _ => Frame::push(&body).extended(&fields),
             });
         }
         // The last frame may be a CLOSE, or break a rule.

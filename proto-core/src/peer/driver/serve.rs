@@ -61,9 +61,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     fn handle(&mut self, cx: &mut Context<'_>, now: Instant, item: Item) -> Option<Done> {
         let Self { peer, handler, work, .. } = self;
         match item {
-            Item::Request(id, deadline, plain) => self.run(cx, now, id, deadline, || plain.into_message()),
-            Item::Push(token, plain) => {
-                let make = || handler.push(peer.clone(), Push::new(plain.into_message()));
+            Item::Request(id, deadline, whole) => self.run(cx, now, id, deadline, || whole.into_message()),
+            Item::Push(token, whole) => {
+                let make = || handler.push(peer.clone(), Push::new(whole.into_message()));
                 work.start_push(cx, token, make).map(Done::Released)
             }
             Item::Reply(..) => None,
