@@ -4,11 +4,12 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::mem;
 
+use super::arrival::{Arrival, Item, Whole};
 #[cfg(feature = "peer")]
 use super::buffers::Boxes;
-use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
+use crate::event::Event;
 use crate::time::Instant;
-use crate::wire::{Extensions, Lane, Sequence, StatusCode};
+use crate::wire::Sequence;
 
 /// For how many events room is kept while there are none.
 const KEPT: usize = 128;
@@ -32,51 +33,6 @@ pub(super) struct Queue {
     writable: bool,
 }
 
-/// What waits. Its parts lie side by side, so that they are written where they stay: to move them there would take longer.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    kind: Kind,
-    lane: Lane,
-    code: u32,
-    /// The id of a request or of a call, and what a push was charged.
-    number: u64,
-    deadline: Option<Instant>,
-    extensions: Extensions,
-    body: Option<Box<[u8]>>,
-    event: Option<Box<Event>>,
-    held: u32,
-    /// The length of a reply; 0 of all else.
-    reply: u32,
-}
-
-/// What an arrival is.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Request,
-    Push,
-    Reply,
-    Event,
-}
-
-/// An event, or what becomes one: a message in one piece is put together where it is wanted.
-#[derive(Debug)]
-pub(crate) enum Item {
-    Request(RequestId, Option<Instant>, Whole),
-    Push(PushToken, Whole),
-    Reply(CallId, Whole),
-    Event(Box<Event>),
-}
-
-/// A message that came in one piece.
-#[derive(Debug)]
-pub(crate) struct Whole {
-    /// Its route or its status.
-    pub(crate) code: u32,
-    pub(crate) lane: Lane,
-    pub(crate) extensions: Extensions,
-    pub(crate) body: Box<[u8]>,
-}
-
 impl Events {
     pub(super) const fn new() -> Self {
         Self { queue: None, kept: 0 }
@@ -89,24 +45,22 @@ impl Events {
 
     /// Appends a request that came in one piece.
     #[inline]
-    pub(super) fn push_request(&mut self, id: Sequence, deadline: Option<Instant>, whole: Whole) {
-        let arrival = self.queue().append(Kind::Request, id.to_u64(), whole);
-        arrival.deadline = deadline;
+    pub(super) fn push_request(&mut self, id: Sequence, deadline: Option<Instant>, whole: &Whole<'_>) {
+        self.queue().append(|arrival| arrival.set_request(id, deadline, whole));
     }
 
     /// Appends a push that came in one piece and was charged as much.
     #[inline]
-    pub(super) fn push_push(&mut self, charge: u64, whole: Whole) {
-        self.queue().append(Kind::Push, charge, whole);
+    pub(super) fn push_push(&mut self, charge: u64, whole: &Whole<'_>) {
+        self.queue().append(|arrival| arrival.set_push(charge, whole));
     }
 
-    /// Appends the end of a call by a reply that came in one piece.
+    /// Appends the end of a call by a reply that came in one piece and has this length.
     #[inline]
-    pub(super) fn push_whole_reply(&mut self, call: CallId, whole: Whole) {
+    pub(super) fn push_whole_reply(&mut self, call: Sequence, length: u32, whole: &Whole<'_>) {
         let queue = self.queue();
-        queue.replies += whole.body.len();
-        let arrival = queue.append(Kind::Reply, call.0.to_u64(), whole);
-        arrival.reply = arrival.held;
+        queue.replies += length as usize;
+        queue.append(|arrival| arrival.set_reply(call, length, whole));
     }
 
     /// Appends the end of a call by a reply of this length. Its length is what counts against the limit: what it holds
@@ -130,9 +84,7 @@ impl Events {
         let front = queue.queue.front()?;
         queue.held -= front.held as usize;
         queue.replies -= front.reply as usize;
-        if let Some(event) = &front.event {
-            queue.writable &= !matches!(**event, Event::Writable);
-        }
+        queue.writable &= !front.is_writable();
         queue.queue.pop_front().map(Arrival::into_item)
     }
 
@@ -228,115 +180,21 @@ impl Queue {
         size_of::<Self>() + self.queue.capacity() * size_of::<Arrival>()
     }
 
-    /// Appends a message that came in one piece.
+    /// Appends what `set` makes of nothing, where it stays: what is moved in here would be put together elsewhere first, for the case
+    /// that there is no memory.
     #[inline]
-    fn append(&mut self, kind: Kind, number: u64, whole: Whole) -> &mut Arrival {
-        let Whole { code, lane, extensions, body } = whole;
-        let held = extensions.held_bytes() + body.len();
-        self.held += held;
-        let arrival = self.push_back();
-        (arrival.kind, arrival.lane, arrival.code, arrival.number) = (kind, lane, code, number);
-        // The length of a message has 32 bits.
-        arrival.held = held as u32;
-        arrival.extensions = extensions;
-        arrival.body = Some(body);
-        arrival
+    fn append(&mut self, set: impl FnOnce(&mut Arrival)) {
+        let at = self.queue.len();
+        self.queue.push_back(const { Arrival::NOTHING });
+        let arrival = &mut self.queue[at];
+        set(arrival);
+        self.held += arrival.held as usize;
     }
 
     fn append_event(&mut self, event: Event, held: usize, reply: u32) {
-        let arrival = Arrival { reply, ..Arrival::of_event(event, held) };
+        let mut arrival = Arrival::of_event(event, held);
+        arrival.reply = reply;
         self.held += arrival.held as usize;
         self.queue.push_back(arrival);
-    }
-
-    /// A new arrival, to be written where it stays: what is moved in here would be put together elsewhere first, for the case that
-    /// there is no memory.
-    #[inline]
-    fn push_back(&mut self) -> &mut Arrival {
-        let at = self.queue.len();
-        self.queue.push_back(const { Arrival::NOTHING });
-        &mut self.queue[at]
-    }
-}
-
-impl Arrival {
-    const NOTHING: Self = Self {
-        kind: Kind::Event,
-        lane: Lane::Normal,
-        code: 0,
-        number: 0,
-        deadline: None,
-        extensions: Extensions::none(),
-        body: None,
-        event: None,
-        held: 0,
-        reply: 0,
-    };
-
-    fn of_event(event: Event, held: usize) -> Self {
-        // What one event holds came in one frame or one message, whose length has 32 bits.
-        let held = u32::try_from(size_of::<Event>() + held).unwrap_or(u32::MAX);
-        Self { event: Some(Box::new(event)), held, ..Self::NOTHING }
-    }
-
-    /// The request that it is, and its deadline.
-    #[cfg(feature = "peer")]
-    #[inline]
-    pub(super) fn as_request(&self) -> Option<(Sequence, Option<Instant>)> {
-        matches!(self.kind, Kind::Request).then(|| (Sequence::from_u64(self.number), self.deadline))
-    }
-
-    #[cfg(feature = "peer")]
-    pub(super) const fn is_push(&self) -> bool {
-        matches!(self.kind, Kind::Push)
-    }
-
-    #[inline]
-    pub(crate) fn into_item(self) -> Item {
-        let Self { kind, lane, code, number, deadline, extensions, body, event, .. } = self;
-        if let Some(event) = event {
-            return Item::Event(event);
-        }
-        let whole = Whole { code, lane, extensions, body: body.unwrap_or_default() };
-        match kind {
-            Kind::Push => Item::Push(PushToken(number), whole),
-            Kind::Reply => Item::Reply(CallId(Sequence::from_u64(number)), whole),
-            Kind::Request | Kind::Event => {
-                Item::Request(RequestId(Sequence::from_u64(number)), deadline, whole)
-            }
-        }
-    }
-}
-
-impl From<Event> for Arrival {
-    /// For somebody who does not count what is held.
-    fn from(event: Event) -> Self {
-        Self::of_event(event, 0)
-    }
-}
-
-impl Item {
-    /// The event that it is, or becomes.
-    #[inline]
-    pub(crate) fn into_event(self) -> Event {
-        match self {
-            Self::Request(id, deadline, whole) => {
-                Event::Request { id, deadline, message: whole.into_message() }
-            }
-            Self::Push(token, whole) => Event::Push { token, message: whole.into_message() },
-            Self::Reply(call, Whole { code, extensions, body, .. }) => {
-                let body = body.into();
-                Event::Ended { call, outcome: Outcome::Reply { status: StatusCode(code), extensions, body } }
-            }
-            Self::Event(event) => *event,
-        }
-    }
-}
-
-impl Whole {
-    #[inline]
-    pub(crate) fn into_message(self) -> Message {
-        let Self { code, lane, extensions, body } = self;
-        Message { number: code, lane, extensions, body: body.into() }
     }
 }

@@ -22,6 +22,7 @@
 //! | `buffers` | memory that is lent from one to the next |
 
 mod admit;
+mod arrival;
 #[cfg(feature = "peer")]
 mod buffers;
 mod calls;
@@ -79,10 +80,10 @@ use crate::wire::{
 };
 
 #[cfg(feature = "peer")]
+pub(crate) use self::arrival::{Arrival, Item};
+#[cfg(feature = "peer")]
 pub(crate) use self::buffers::Stock;
 pub use self::counters::Counters;
-#[cfg(feature = "peer")]
-pub(crate) use self::events::{Arrival, Item};
 pub use self::output::Chunks;
 pub use self::round_trip::RoundTrip;
 pub use self::timers::{Deadline, Timer};

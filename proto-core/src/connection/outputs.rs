@@ -3,11 +3,11 @@
 #[cfg(feature = "peer")]
 use alloc::collections::VecDeque;
 
+#[cfg(feature = "peer")]
+use super::arrival::Arrival;
+use super::arrival::Item;
 use super::close::{self, Closing};
 use super::drain::Draining;
-#[cfg(feature = "peer")]
-use super::events::Arrival;
-use super::events::Item;
 use super::partial::PartialPushes;
 use super::{Chunks, Connection, Counters, Deadline, RoundTrip, State, Timer};
 use crate::config::SharedConfig;

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::events::Whole;
+use super::arrival::Whole;
 use super::outbox::COPY_LIMIT;
 use super::requests::Stage;
 use super::{Connection, State, Timer};
@@ -257,7 +257,7 @@ impl Connection {
         }
         let window = self.request_window();
         self.request_window.charge(charge(length as usize), window)?;
-        self.events.push_request(sequence, deadline, whole(header.code, lane, block, body));
+        self.events.push_request(sequence, deadline, &Whole { code: header.code, lane, block, body });
         Ok(true)
     }
 
@@ -272,7 +272,7 @@ impl Connection {
         let window = self.push_window();
         self.push_window.charge(charge, window)?;
         let lane = header.flags.lane().unwrap_or_default();
-        self.events.push_push(charge, whole(header.code, lane, block, body));
+        self.events.push_push(charge, &Whole { code: header.code, lane, block, body });
         Ok(true)
     }
 
@@ -287,21 +287,11 @@ impl Connection {
             self.events.keep_more(body.len());
             taker.take(call, body.into());
         } else {
-            self.events.push_whole_reply(call, whole(header.code, Lane::default(), None, body));
+            let whole = Whole { code: header.code, lane: Lane::default(), block: None, body };
+            self.events.push_whole_reply(header.sequence, header.length, &whole);
         }
         true
     }
-}
-
-/// A message that has come. Its body is copied, so that it pins nothing but itself.
-#[inline]
-fn whole(code: u32, lane: Lane, block: Option<&ExtensionBlock<'_>>, body: &[u8]) -> Whole {
-    let (code, extensions) = match block {
-        None => (code, Extensions::none()),
-        // Beside a name, the code is not looked at (LW-4.8).
-        Some(block) => (if block.fields.route.is_some() { 0 } else { code }, Extensions::of_block(block)),
-    };
-    Whole { code, lane, extensions, body: body.into() }
 }
 
 /// The header of a message in one frame, but for its length and what else follows from what it brings.

@@ -61,9 +61,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     fn handle(&mut self, cx: &mut Context<'_>, now: Instant, item: Item) -> Option<Done> {
         let Self { peer, handler, work, .. } = self;
         match item {
-            Item::Request(id, deadline, whole) => self.run(cx, now, id, deadline, || whole.into_message()),
-            Item::Push(token, whole) => {
-                let make = || handler.push(peer.clone(), Push::new(whole.into_message()));
+            Item::Request(id, deadline, parts) => self.run(cx, now, id, deadline, || parts.into_message()),
+            Item::Push(token, parts) => {
+                let make = || handler.push(peer.clone(), Push::new(parts.into_message()));
                 work.start_push(cx, token, make).map(Done::Released)
             }
             Item::Reply(..) => None,
