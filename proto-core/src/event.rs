@@ -115,7 +115,7 @@ pub(crate) fn debug_message(
 }
 
 /// Shows how a body begins and how long it is.
-pub(crate) struct Brief<'a>(pub(crate) &'a Bytes);
+pub(crate) struct Brief<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Debug for Brief<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,14 +1,13 @@
 //! What waits for the application, from when it has come until somebody looks at it.
 
 use alloc::boxed::Box;
-use core::mem;
+use core::{fmt, mem};
 
-use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
+use crate::event::{Brief, CallId, Event, Message, Outcome, PushToken, RequestId};
 use crate::time::Instant;
 use crate::wire::{ExtensionBlock, Extensions, Lane, Sequence, StatusCode};
 
 /// What waits. Its parts lie side by side, so that they are written where they stay: to move them there would take longer.
-#[derive(Debug)]
 pub(crate) struct Arrival {
     kind: Kind,
     lane: Lane,
@@ -36,7 +35,7 @@ enum Kind {
 }
 
 /// A message that has come in one piece.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Whole<'a> {
     /// Its route or its status.
     pub(super) code: u32,
@@ -46,7 +45,6 @@ pub(super) struct Whole<'a> {
 }
 
 /// An event, or what becomes one: a message that came in one piece is put together where it is wanted.
-#[derive(Debug)]
 pub(crate) enum Item {
     Request(RequestId, Option<Instant>, Parts),
     Push(PushToken, Parts),
@@ -55,7 +53,6 @@ pub(crate) enum Item {
 }
 
 /// Of a message that came in one piece.
-#[derive(Debug)]
 pub(crate) struct Parts {
     /// Its route or its status.
     code: u32,
@@ -65,6 +62,9 @@ pub(crate) struct Parts {
 }
 
 impl Arrival {
+    /// For how many room is kept while there are none.
+    pub(crate) const KEPT: usize = 128;
+
     /// To be made something of.
     pub(super) const NOTHING: Self = Self {
         kind: Kind::Event,
@@ -116,10 +116,7 @@ impl Arrival {
     // Apart from what is done for every message.
     #[inline(never)]
     fn extend(&mut self, block: &ExtensionBlock<'_>) {
-        if block.fields.route.is_some() {
-            // Beside a name, the code is not looked at (LW-4.8).
-            self.code = 0;
-        }
+        self.code = block.route_number(self.code);
         let extensions = Extensions::of_block(block);
         self.held += (size_of::<Extensions>() + extensions.held_bytes()) as u32;
         self.extensions = Some(Box::new(extensions));
@@ -132,21 +129,27 @@ impl Arrival {
         Self { event: Some(Box::new(event)), held, ..Self::NOTHING }
     }
 
-    pub(super) fn is_writable(&self) -> bool {
-        self.event.as_ref().is_some_and(|event| matches!(**event, Event::Writable))
+    /// The event that it is, unless it becomes one.
+    pub(crate) fn as_event(&self) -> Option<&Event> {
+        self.event.as_deref()
     }
 
-    /// The request that it is, and its deadline, if it came in one piece.
-    #[cfg(feature = "peer")]
+    /// The request that it becomes, and its deadline.
     #[inline]
     pub(super) fn as_request(&self) -> Option<(Sequence, Option<Instant>)> {
         matches!(self.kind, Kind::Request).then(|| (Sequence::from_u64(self.number), self.deadline))
     }
 
-    /// Whether it is a push that came in one piece.
+    /// Whether it becomes a push.
     #[cfg(feature = "peer")]
     pub(super) const fn is_push(&self) -> bool {
         matches!(self.kind, Kind::Push)
+    }
+
+    /// Whether it becomes the end of a call.
+    #[cfg(feature = "peer")]
+    pub(crate) const fn is_reply(&self) -> bool {
+        matches!(self.kind, Kind::Reply)
     }
 
     #[inline]
@@ -160,6 +163,7 @@ impl Arrival {
         match kind {
             Kind::Push => Item::Push(PushToken(number), parts),
             Kind::Reply => Item::Reply(CallId(Sequence::from_u64(number)), parts),
+            // All events have gone above.
             Kind::Request | Kind::Event => {
                 Item::Request(RequestId(Sequence::from_u64(number)), deadline, parts)
             }
@@ -197,5 +201,16 @@ impl Parts {
     pub(crate) fn into_message(self) -> Message {
         let Self { code, lane, extensions, body } = self;
         Message { number: code, lane, extensions, body: body.into() }
+    }
+}
+
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(event) = &self.event {
+            return event.fmt(f);
+        }
+        let Self { kind, code, body, .. } = self;
+        let body = body.as_deref().unwrap_or_default();
+        f.debug_struct("Arrival").field("kind", kind).field("code", code).field("body", &Brief(body)).finish()
     }
 }

@@ -144,17 +144,17 @@ impl Connection {
         result
     }
 
-    /// Answers a request with success and nothing but a body, if that is short and need not wait; else gives it back.
+    /// Answers a request with success and nothing but a body, if that is short and need not wait; else gives the request back.
     #[cfg(feature = "peer")]
     #[inline]
-    pub(crate) fn reply_with(&mut self, now: Instant, id: RequestId, body: &[u8]) -> Option<RequestId> {
+    pub(crate) fn reply_with(&mut self, now: Instant, id: RequestId, body: &[u8]) -> Result<(), RequestId> {
         self.observe(now);
         if !self.replies_at_once(body.len()) {
-            return Some(id);
+            return Err(id);
         }
         // Whoever has ended meanwhile hears of that instead.
         let _ = self.reply_at_once(id.0, StatusCode::OK, body);
-        None
+        Ok(())
     }
 
     /// Answers a request that the application never sees. If the connection closes, its caller hears of that instead.

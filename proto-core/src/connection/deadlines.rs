@@ -121,8 +121,6 @@ impl Deadlines {
     /// Puts a slot into the line behind another one, or at its front.
     fn stand(&mut self, slot: u16, previous: u32) {
         let next = self.entries.get(previous as usize).map_or(self.head, |previous| previous.next);
-        let entry = &mut self.entries[usize::from(slot)];
-        (entry.previous, entry.next) = (previous, next);
         self.join(previous, slot.into());
         self.join(slot.into(), next);
     }

@@ -4,15 +4,12 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::mem;
 
-use super::arrival::{Arrival, Item, Whole};
+use super::arrival::{Arrival, Whole};
 #[cfg(feature = "peer")]
 use super::buffers::Boxes;
 use crate::event::Event;
 use crate::time::Instant;
 use crate::wire::Sequence;
-
-/// For how many events room is kept while there are none.
-const KEPT: usize = 128;
 
 #[derive(Debug)]
 pub(super) struct Events {
@@ -79,13 +76,18 @@ impl Events {
     }
 
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<Item> {
+    pub(super) fn first(&self) -> Option<&Arrival> {
+        self.queue.as_ref()?.queue.front()
+    }
+
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<Arrival> {
         let queue = self.queue.as_mut()?;
-        let front = queue.queue.front()?;
-        queue.held -= front.held as usize;
-        queue.replies -= front.reply as usize;
-        queue.writable &= !front.is_writable();
-        queue.queue.pop_front().map(Arrival::into_item)
+        let first = queue.queue.front()?;
+        queue.held -= first.held as usize;
+        queue.replies -= first.reply as usize;
+        queue.writable &= !matches!(first.as_event(), Some(Event::Writable));
+        queue.queue.pop_front()
     }
 
     /// Hands all that waits to somebody who has nothing, if it may have each of them. What has been asked about is asked about
@@ -106,7 +108,7 @@ impl Events {
 
     /// The application has seen all there were.
     pub(super) fn end(&mut self) {
-        if let Some(queue) = self.queue.as_mut().filter(|queue| queue.queue.capacity() > KEPT) {
+        if let Some(queue) = self.queue.as_mut().filter(|queue| queue.queue.capacity() > Arrival::KEPT) {
             queue.queue = VecDeque::new();
         }
     }

@@ -242,10 +242,7 @@ fn take_message(
         } else {
             let block = ExtensionBlock::parse(header.kind, payload.bytes())?;
             (deadline_millis, body_at) = (block.deadline_millis, block.body_at);
-            // Beside a name, the code is not looked at (LW-4.8).
-            if block.fields.route.is_some() {
-                number = 0;
-            }
+            number = block.route_number(number);
             extensions = Extensions::of_block(&block);
         }
     }

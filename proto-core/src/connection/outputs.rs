@@ -3,9 +3,7 @@
 #[cfg(feature = "peer")]
 use alloc::collections::VecDeque;
 
-#[cfg(feature = "peer")]
 use super::arrival::Arrival;
-use super::arrival::Item;
 use super::close::{self, Closing};
 use super::drain::Draining;
 use super::partial::PartialPushes;
@@ -39,27 +37,45 @@ impl Connection {
     #[must_use = "an event that is not looked at is lost"]
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
-        if self.events.is_empty() && !self.is_closed() {
-            // A loop asks this of every connection, most of which have nothing to say.
+        if self.has_nothing_to_say() { None } else { self.next_event() }
+    }
+
+    /// What [`poll_event`](Self::poll_event) makes an event of.
+    #[cfg(feature = "peer")]
+    pub(crate) fn poll_arrival(&mut self) -> Option<Arrival> {
+        if self.has_nothing_to_say() { None } else { self.next_arrival() }
+    }
+
+    /// Whether there is nothing to say. A loop asks this of every connection, most of which have nothing to say.
+    #[inline]
+    fn has_nothing_to_say(&mut self) -> bool {
+        let nothing = self.events.is_empty() && !self.is_closed();
+        if nothing {
             self.events.end();
-            return None;
         }
-        self.next_event()
+        nothing
     }
 
     fn next_event(&mut self) -> Option<Event> {
-        while let Some(item) = self.events.pop() {
-            let is_wanted = match &item {
-                Item::Request(id, deadline, _) => self.may_run(id.sequence(), *deadline),
-                Item::Push(..) | Item::Reply(..) => true,
-                Item::Event(event) => match &**event {
-                    Event::Request { id, deadline, .. } => self.may_run(id.sequence(), *deadline),
-                    Event::Cancelled(id) => self.requests.is_running(*id),
-                    _ => true,
-                },
+        self.next_arrival().map(|arrival| arrival.into_item().into_event())
+    }
+
+    // It becomes an event where it is taken, without being moved before.
+    #[inline(always)]
+    fn next_arrival(&mut self) -> Option<Arrival> {
+        while let Some(first) = self.events.first() {
+            let is_wanted = match (first.as_request(), first.as_event()) {
+                (Some((id, deadline)), _) => self.may_run(id, deadline),
+                (_, Some(&Event::Request { ref id, deadline, .. })) => {
+                    let id = id.sequence();
+                    self.may_run(id, deadline)
+                }
+                (_, Some(&Event::Cancelled(id))) => self.requests.is_running(id),
+                _ => true,
             };
+            let arrival = self.events.pop();
             if is_wanted {
-                return Some(item.into_event());
+                return arrival;
             }
         }
         self.events.end();
@@ -69,7 +85,8 @@ impl Connection {
         None
     }
 
-    /// Hands out what waits to be run to somebody who has nothing to do, if it is nothing else. What is left is to be polled.
+    /// Hands out what waits to somebody who has nothing to do, if all of it is to be run: the requests are running then. What is left
+    /// is to be polled at once, since some of it may be running too.
     #[cfg(feature = "peer")]
     #[inline]
     pub(crate) fn hand_out_work(&mut self, to: &mut VecDeque<Arrival>) {

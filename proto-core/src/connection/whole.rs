@@ -230,16 +230,16 @@ impl Connection {
         if let Some((millis, at)) = ExtensionBlock::deadline_only(header.kind, payload) {
             return self.take_request(header, Some(after(self.now, millis)), None, &payload[at..]);
         }
+        if !matches!(header.kind, Kind::Request | Kind::Push) {
+            return Ok(false);
+        }
         let Ok(block) = ExtensionBlock::parse(header.kind, payload) else { return Ok(false) };
         let (deadline, body) = (block.deadline_millis, &payload[block.body_at..]);
-        match header.kind {
-            Kind::Request => {
-                let deadline = deadline.map(|millis| after(self.now, millis));
-                self.take_request(header, deadline, Some(&block), body)
-            }
-            Kind::Push => self.take_push(header, Some(&block), body),
-            _ => Ok(false),
+        if header.kind == Kind::Push {
+            return self.take_push(header, Some(&block), body);
         }
+        let deadline = deadline.map(|millis| after(self.now, millis));
+        self.take_request(header, deadline, Some(&block), body)
     }
 
     #[inline]

@@ -26,8 +26,9 @@ use crate::wire::{ExtensionFields, Extensions, Lane};
 /// Dropping it gives the call up: a request that still waits is deleted; of one that has been sent the peer is told that
 /// nobody waits for it, so that it can stop the work. Nothing else on the connection is disturbed.
 #[must_use = "a call does nothing unless it is awaited"]
-// In this order nothing lies in front of the body that is not written: where a call is made it is moved to where it is awaited, and
-// the compiler moves what is written in one piece as fast as it was written.
+// A call is put together where it is made, and moved to where it is awaited, body and all. With the body first, that is one copy of
+// what has just been written in the same pieces. With padding in front of it, the pieces would not match, and the processor
+// would wait for each of them.
 #[repr(C)]
 pub struct Call {
     /// Until it has been sent.
@@ -120,8 +121,9 @@ impl Call {
     }
 
     fn start(&mut self, cx: &Context<'_>) -> Poll<CallResult> {
+        // Should something of the caller's panic in here, the call is not made again.
+        self.stage = Stage::Done;
         if let Some(refusal) = self.refusal {
-            self.stage = Stage::Done;
             let message = self.message.take().unwrap_or_default();
             return Poll::Ready(Err(Refused { refusal, message }.into()));
         }
@@ -131,10 +133,7 @@ impl Call {
                 (self.stage, self.key) = (Stage::Under, key);
                 Poll::Pending
             }
-            Err(error) => {
-                self.stage = Stage::Done;
-                Poll::Ready(Err(*error))
-            }
+            Err(error) => Poll::Ready(Err(*error)),
         }
     }
 }

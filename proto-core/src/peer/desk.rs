@@ -8,9 +8,6 @@ use core::cell::Cell;
 use super::shared::Wakers;
 use crate::connection::Arrival;
 
-/// For how many events room is kept.
-const KEPT: usize = 256;
-
 /// A driver's place of work.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
@@ -32,7 +29,7 @@ impl Desk {
         if !self.inbox.is_empty() {
             return Some(self);
         }
-        if self.inbox.capacity() > KEPT {
+        if self.inbox.capacity() > Arrival::KEPT {
             self.inbox = VecDeque::new();
         }
         let _ = DESK.try_with(|desk| desk.set(Some(self)));

@@ -75,7 +75,7 @@ impl Shared {
             Polled::Answered(body) => {
                 Poll::Ready(Ok(Reply { extensions: Extensions::none(), body: body.into() }))
             }
-            Polled::Ended => spent.result.take().map_or(Poll::Pending, |result| Poll::Ready(*result)),
+            Polled::Ended(result) => Poll::Ready(*result),
         }
     }
 }

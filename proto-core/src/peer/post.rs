@@ -45,25 +45,15 @@ impl State {
         }
         let mut room = false;
         self.connection.hand_out_work(inbox);
-        while let Some(event) = self.connection.poll_event() {
-            match event {
-                Event::Ended { call, outcome } => {
-                    let hope = self.session.as_ref().is_some_and(|session| session.has_hope());
-                    let result = outcome_to_result(outcome, self.connection.close_reason());
-                    if hope && is_draining(&result) && self.connection.is_open() {
-                        // The peer takes no further calls here, and has no other way to say so: what is in flight is
-                        // waited for, and all else is for the next connection.
-                        let within = self.connection.config().drain_timeout;
-                        self.connection.drain(now, CloseCode::NORMAL, CloseInfo::default(), within);
-                    }
-                    self.callers.end(call, result, hope, wakers);
+        while let Some(arrival) = self.connection.poll_arrival() {
+            match arrival.as_event() {
+                Some(Event::Ended { .. }) => self.take_ended(now, arrival, wakers),
+                None if arrival.is_reply() => self.take_ended(now, arrival, wakers),
+                Some(Event::Writable) => room = true,
+                event => {
+                    room |= matches!(event, Some(Event::Open(_) | Event::Draining(_)));
+                    inbox.push_back(arrival);
                 }
-                Event::Writable => room = true,
-                Event::Open(_) | Event::Draining(_) => {
-                    room = true;
-                    inbox.push_back(event.into());
-                }
-                _ => inbox.push_back(event.into()),
             }
         }
         if self.connection.close_reason().is_some() && !mem::replace(&mut self.ending, true) {
@@ -77,6 +67,20 @@ impl State {
             wakers.extend(self.watchers.take_all());
             self.tell_connection(now);
         }
+    }
+
+    /// The end of a call goes to its caller.
+    fn take_ended(&mut self, now: Instant, arrival: Arrival, wakers: &mut Wakers) {
+        let Event::Ended { call, outcome } = arrival.into_item().into_event() else { return };
+        let hope = self.session.as_ref().is_some_and(|session| session.has_hope());
+        let result = outcome_to_result(outcome, self.connection.close_reason());
+        if hope && is_draining(&result) && self.connection.is_open() {
+            // The peer takes no further calls here, and has no other way to say so: what is in flight is
+            // waited for, and all else is for the next connection.
+            let within = self.connection.config().drain_timeout;
+            self.connection.drain(now, CloseCode::NORMAL, CloseInfo::default(), within);
+        }
+        self.callers.end(call, result, hope, wakers);
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) type Answer = Result<Reply, Status>;
 /// What a handler's future came to.
 #[derive(Debug)]
 pub(super) enum Done {
+    /// A handler that did not wait has answered; the answer is where it was to be left.
+    Answered(RequestId),
     Replied(RequestId, Answer),
     Released(PushToken),
     Opened(Result<(), Refuse>),
@@ -61,7 +63,9 @@ impl<H: Handler> Work<H> {
         Self { waiting: None, spare_request: None, spare_push: None }
     }
 
-    /// Starts the handler of a request. If it does not wait, gives the request back, and what came of it is in `answer`.
+    /// Starts the handler of a request, which also says whether it runs to its end. If it does not wait, gives the request back, and
+    /// leaves the answer in `answer`, unless it has failed. Neither is returned beside the other: nearly all answers would be moved
+    /// then, several times, before they are written.
     #[inline]
     pub(super) fn start_request(
         &mut self,
@@ -78,9 +82,6 @@ impl<H: Handler> Work<H> {
             return None;
         }
         self.spare_request = Some(place);
-        if answer.is_none() {
-            *answer = Some(Err(StatusCode::HANDLER_FAILED.into()));
-        }
         Some(id)
     }
 

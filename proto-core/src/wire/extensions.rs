@@ -69,6 +69,11 @@ impl<'a> ExtensionBlock<'a> {
         }
     }
 
+    /// The number of the route of a message with this code: beside a name, it is not looked at (LW-4.8).
+    pub(crate) const fn route_number(&self, code: u32) -> u32 {
+        if self.fields.route.is_some() { 0 } else { code }
+    }
+
     fn try_parse(kind: Kind, payload: &'a [u8]) -> Option<Self> {
         let (length, rest) = payload.split_first_chunk()?;
         let block = rest.get(..usize::from(u16::from_be_bytes(*length)))?;
@@ -166,9 +171,6 @@ impl Extensions {
         let values = texts.iter().filter_map(|(_, value)| *value);
         let codec = if fields.codec.is_some() { FIELD_OVERHEAD + 2 } else { 0 };
         let length = values.map(|value| FIELD_OVERHEAD + value.len()).sum::<usize>() + codec;
-        if length == 0 {
-            return Self::none();
-        }
         let mut out = Vec::with_capacity(length);
         for (tag, value) in texts {
             if let Some(value) = value {
@@ -178,7 +180,8 @@ impl Extensions {
         if let Some(Codec(number)) = fields.codec {
             put_field(&mut out, tag::CODEC, &number.to_be_bytes());
         }
-        Self(Some(out.into_boxed_slice()))
+        debug_assert_eq!(out.len(), length);
+        Self((!out.is_empty()).then(|| out.into_boxed_slice()))
     }
 
     /// The fields of a block that was read, which are always fit to be written.

@@ -67,7 +67,7 @@ impl CallerKey {
 
 #[derive(Debug)]
 pub(in crate::peer) struct Caller {
-    /// Where nobody stands, the next such place.
+    /// Where nobody stands, the next such place: a stage that says so would have to be moved here.
     ticket: u64,
     waker: Option<Waker>,
     stage: Stage,
@@ -105,14 +105,13 @@ pub(in crate::peer) enum Polled {
     Waits,
     /// By a reply that is nothing but its body.
     Answered(Box<[u8]>),
-    /// By something else, which is with what it leaves behind.
-    Ended,
+    /// By something else.
+    Ended(Box<CallResult>),
 }
 
-/// What a caller that was polled takes with it.
+/// What a caller that was polled no longer needs.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct Spent {
-    pub(in crate::peer) result: Option<Box<CallResult>>,
     waker: Option<Waker>,
     again: Option<Queued>,
 }
@@ -197,23 +196,24 @@ impl Callers {
         key
     }
 
-    /// What has become of a caller's call; if nothing yet, `waker` is woken when it does. What the caller takes with it, to be looked
-    /// at or dropped without the lock, goes into `spent`.
+    /// What has become of a caller's call; if nothing yet, `waker` is woken when it does. Leaves in `spent` what is to be dropped
+    /// without the lock.
     #[inline]
     pub(in crate::peer) fn poll(&mut self, key: CallerKey, waker: &Waker, spent: &mut Spent) -> Polled {
         let Some(caller) = self.table.find(key) else { return Polled::Waits };
+        let reply;
         let polled = match &mut caller.stage {
             Stage::Answered(body) => {
-                self.reply_bytes -= body.len();
+                reply = body.len();
                 Polled::Answered(mem::take(body))
             }
-            stage @ Stage::Ended(_) => {
-                if let Stage::Ended(result) = mem::replace(stage, Stage::AtTheDesk) {
-                    self.reply_bytes -= reply_len(&result);
-                    spent.result = Some(result);
+            stage @ Stage::Ended(_) => match mem::replace(stage, Stage::AtTheDesk) {
+                Stage::Ended(result) => {
+                    reply = reply_len(&result);
+                    Polled::Ended(result)
                 }
-                Polled::Ended
-            }
+                _ => return Polled::Waits,
+            },
             _ => {
                 if caller.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
                     spent.waker = caller.waker.replace(waker.clone());
@@ -222,11 +222,10 @@ impl Callers {
             }
         };
         caller.sent_before = None;
-        if let Some(again) = caller.queued.take() {
-            self.kept_bytes -= again.message.held_bytes();
-            spent.again = Some(again);
-        }
+        let kept = kept_len(caller.queued.as_ref());
+        spent.again = caller.queued.take();
         self.table.free(key.index);
+        self.end_counting(reply, kept);
         self.shrink();
         polled
     }
@@ -236,12 +235,17 @@ impl Callers {
         if self.table.find(key).is_none() {
             return (None, None);
         }
-        let caller = self.remove(key);
-        let call = match &caller.stage {
-            Stage::Accepted(call) => {
-                self.seats.leave(*call);
-                Some(*call)
+        let caller = self.table.remove(key.index);
+        let kept = kept_len(caller.queued.as_ref());
+        let mut call = None;
+        match &caller.stage {
+            Stage::Accepted(accepted) => {
+                self.seats.leave(*accepted);
+                self.end_counting(0, kept);
+                call = Some(*accepted);
             }
+            Stage::Answered(body) => self.end_counting(body.len(), kept),
+            Stage::Ended(result) => self.end_counting(reply_len(result), kept),
             Stage::InLine => {
                 if let Some(queued) = &caller.queued {
                     if let Some(at) = queued.deadline {
@@ -251,11 +255,19 @@ impl Callers {
                 }
                 self.moved_up = true;
                 self.forget_leavers();
-                None
             }
-            Stage::Vacant | Stage::AtTheDesk | Stage::Answered(_) | Stage::Ended(_) => None,
-        };
+            Stage::Vacant | Stage::AtTheDesk => {}
+        }
+        // Last, since whoever leaves last leaves nothing to be counted.
+        self.shrink();
         (call, Some(caller))
+    }
+
+    /// What a call came to has gone, and so has what was kept to call again with.
+    #[inline]
+    const fn end_counting(&mut self, reply: usize, kept: usize) {
+        self.reply_bytes -= reply;
+        self.kept_bytes -= kept;
     }
 
     #[inline]
@@ -333,21 +345,6 @@ impl Callers {
             self.moved_up = true;
             wakers.discard_message(queued.message);
         }
-    }
-
-    fn remove(&mut self, key: CallerKey) -> Caller {
-        let caller = self.table.remove(key.index);
-        let replied = match &caller.stage {
-            Stage::Answered(body) => body.len(),
-            Stage::Ended(result) => reply_len(result),
-            Stage::Vacant | Stage::InLine | Stage::AtTheDesk | Stage::Accepted(_) => 0,
-        };
-        self.reply_bytes -= replied;
-        if !matches!(caller.stage, Stage::InLine | Stage::AtTheDesk) {
-            self.kept_bytes -= kept_len(caller.queued.as_ref());
-        }
-        self.shrink();
-        caller
     }
 
     /// Gives back what many callers needed, when the last of them has gone.

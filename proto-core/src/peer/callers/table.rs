@@ -47,10 +47,11 @@ impl Table {
         (index, place)
     }
 
-    /// Nobody stands there any more.
+    /// Nobody stands there any more. Whoever did has taken all that was there.
     #[inline]
     pub(super) fn free(&mut self, index: u32) {
         let place = &mut self.places[index as usize];
+        debug_assert!(place.waker.is_none() && place.queued.is_none() && place.sent_before.is_none());
         place.ticket = self.free.into();
         place.stage.go_on(Stage::Vacant);
         self.free = index;

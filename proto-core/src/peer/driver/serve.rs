@@ -7,11 +7,12 @@ use core::time::Duration;
 use std::panic::catch_unwind;
 
 use super::Driver;
-use crate::connection::Item;
+use crate::connection::{Connection, Item};
 use crate::event::{Event, Message, RequestId};
+use crate::peer::error::Status;
 use crate::peer::handler::Handler;
 use crate::peer::messages::{Push, Refuse, Reply, Request};
-use crate::peer::work::Done;
+use crate::peer::work::{Answer, Done};
 use crate::peer::{Io, Sleep};
 use crate::time::Instant;
 use crate::wire::{Extensions, StatusCode};
@@ -32,8 +33,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let mut unseen = 0;
         self.time_is_up = false;
         while !self.time_is_up {
+            let mut answer = None;
             let done = match self.desk().inbox.pop_front() {
-                Some(arrival) => self.handle(cx, *now, arrival.into_item()),
+                Some(arrival) => self.handle(cx, *now, arrival.into_item(), &mut answer),
                 None => match self.work.poll_next(cx) {
                     None => break,
                     done => done,
@@ -50,31 +52,47 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 unseen = 0;
             }
             if let Some(done) = done {
-                self.finish(*now, done);
+                self.finish(*now, done, &mut answer);
             }
         }
         moved
     }
 
-    /// Starts a handler for an event; gives what it came to if it did not wait and that has not been applied.
+    /// Starts a handler for what has come; gives what it came to if it did not wait. What it answered is in `answer` then: it is not
+    /// moved from where the handler left it before it has been written.
     #[inline]
-    fn handle(&mut self, cx: &mut Context<'_>, now: Instant, item: Item) -> Option<Done> {
+    fn handle(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        item: Item,
+        answer: &mut Option<Answer>,
+    ) -> Option<Done> {
         let Self { peer, handler, work, .. } = self;
         match item {
-            Item::Request(id, deadline, parts) => self.run(cx, now, id, deadline, || parts.into_message()),
+            Item::Request(id, deadline, parts) => {
+                self.run(cx, now, id, deadline, || parts.into_message(), answer)
+            }
             Item::Push(token, parts) => {
                 let make = || handler.push(peer.clone(), Push::new(parts.into_message()));
                 work.start_push(cx, token, make).map(Done::Released)
             }
+            // Its caller has had it.
             Item::Reply(..) => None,
-            Item::Event(event) => self.hear(cx, now, *event),
+            Item::Event(event) => self.hear(cx, now, *event, answer),
         }
     }
 
-    fn hear(&mut self, cx: &mut Context<'_>, now: Instant, event: Event) -> Option<Done> {
+    fn hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        event: Event,
+        answer: &mut Option<Answer>,
+    ) -> Option<Done> {
         let Self { peer, handler, work, .. } = self;
         match event {
-            Event::Request { id, deadline, message } => self.run(cx, now, id, deadline, || message),
+            Event::Request { id, deadline, message } => self.run(cx, now, id, deadline, || message, answer),
             Event::Push { token, message } => {
                 let make = || handler.push(peer.clone(), Push::new(message));
                 work.start_push(cx, token, make).map(Done::Released)
@@ -94,7 +112,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         }
     }
 
-    /// Starts the handler of a request, and answers if it does not wait.
+    /// Starts the handler of a request.
     #[inline]
     fn run(
         &mut self,
@@ -103,6 +121,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         id: RequestId,
         deadline: Option<Instant>,
         message: impl FnOnce() -> Message,
+        answer: &mut Option<Answer>,
     ) -> Option<Done> {
         let Self { peer, handler, work, .. } = self;
         if deadline.is_some_and(|at| at <= now) {
@@ -116,38 +135,45 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             runs_to_end.set(handler.runs_to_end(&request));
             handler.request(peer.clone(), request)
         };
-        let mut answer = None;
-        let id = work.start_request(cx, id, &runs_to_end, make, &mut answer)?;
-        match &answer {
-            Some(Ok(Reply { extensions, body })) if extensions.is_empty() => {
-                let connection = &mut peer.shared().lock().connection;
-                // What cannot be sent has been answered with a status in its place.
-                let id = connection.reply_with(now, id, body)?;
-                let _ = connection.reply(now, id, StatusCode::OK, Extensions::none(), body.clone());
-                None
-            }
-            _ => answer.map(|answer| Done::Replied(id, answer)),
-        }
+        work.start_request(cx, id, &runs_to_end, make, answer).map(Done::Answered)
     }
 
     /// Applies what a handler came to.
-    fn finish(&mut self, now: Instant, done: Done) {
+    #[inline]
+    fn finish(&mut self, now: Instant, done: Done, answer: &mut Option<Answer>) {
         // Whoever let somebody in hears of the end, even if it comes at once.
         self.introduced |= matches!(done, Done::Opened(Ok(())));
         let mut state = self.peer.shared().lock();
         let connection = &mut state.connection;
         match done {
-            Done::Replied(id, Ok(reply)) => {
-                // What cannot be sent has been answered with a status in its place.
-                let _ = connection.reply(now, id, StatusCode::OK, reply.extensions, reply.body);
+            Done::Answered(id) => {
+                let id = match answer {
+                    Some(Ok(Reply { extensions, body })) if extensions.is_empty() => {
+                        match connection.reply_with(now, id, body) {
+                            Ok(()) => return,
+                            Err(id) => id,
+                        }
+                    }
+                    _ => id,
+                };
+                reply(connection, now, id, answer.take());
             }
-            Done::Replied(id, Err(status)) => {
-                let code = if status.code.is_ok() { StatusCode::HANDLER_FAILED } else { status.code };
-                let _ = connection.reply(now, id, code, Extensions::none(), status.body);
-            }
+            Done::Replied(id, answer) => reply(connection, now, id, Some(answer)),
             Done::Released(token) => connection.release(now, token),
             Done::Opened(Ok(())) => connection.accept(now),
             Done::Opened(Err(Refuse { code, info })) => connection.refuse(now, code, info),
         }
     }
+}
+
+/// Replies with this answer; without one, the handler has failed.
+fn reply(connection: &mut Connection, now: Instant, id: RequestId, answer: Option<Answer>) {
+    // What cannot be sent has been answered with a status in its place.
+    let _ = match answer.unwrap_or_else(|| Err(StatusCode::HANDLER_FAILED.into())) {
+        Ok(Reply { extensions, body }) => connection.reply(now, id, StatusCode::OK, extensions, body),
+        Err(Status { code, body }) => {
+            let code = if code.is_ok() { StatusCode::HANDLER_FAILED } else { code };
+            connection.reply(now, id, code, Extensions::none(), body)
+        }
+    };
 }

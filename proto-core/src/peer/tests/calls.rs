@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use super::{NoHandler, Rig, body, poll};
 use crate::error::{Delivery, Refusal};
 use crate::peer::CallError;
+use crate::peer::session::{Session, WhileDown};
 use crate::wire::ExtensionFields;
 use crate::{Config, Route};
 
@@ -141,4 +142,45 @@ fn a_call_with_extensions_that_cannot_be_sent_comes_back_as_it_was() {
     }
     assert!(rig.turn().is_pending());
     assert_eq!(rig.requests(), []);
+}
+
+#[test]
+fn the_last_of_many_leaves_an_empty_line() {
+    let mut rig = Rig::open(NoHandler, 1);
+    let peer = rig.peer();
+    let mut calls: Vec<_> = (0..300).map(|_| Box::pin(peer.call(1, "waits").no_timeout())).collect();
+    for call in &mut calls {
+        assert!(poll(call.as_mut()).is_pending());
+    }
+    assert_eq!(peer.shared().lock().callers.line(), (299, 299 * "waits".len()));
+    // The last to leave stands in line.
+    calls.into_iter().for_each(drop);
+    assert_eq!(peer.shared().lock().callers.line(), (0, 0));
+    assert_eq!(peer.shared().lock().callers.held_bytes(), 0);
+    // Whoever called first was told to the peer, which answers: its slot is free again.
+    assert!(rig.turn().is_pending());
+    rig.echo();
+    assert!(rig.turn().is_pending());
+    let mut next = Box::pin(peer.call(1, "next"));
+    assert!(poll(next.as_mut()).is_pending());
+    assert!(rig.turn().is_pending());
+    rig.echo();
+    assert!(rig.turn().is_pending());
+    assert_eq!(body(poll(next.as_mut())), "next");
+}
+
+#[test]
+fn a_caller_that_does_not_look_at_its_answer_leaves_nothing_behind() {
+    let mut rig = Rig::open(NoHandler, 8);
+    let peer = rig.peer();
+    peer.shared().lock().session = Some(Box::new(Session::new(WhileDown::default())));
+    let mut call = Box::pin(peer.call(1, "is kept to call again with"));
+    assert!(poll(call.as_mut()).is_pending());
+    assert!(rig.turn().is_pending());
+    rig.echo();
+    assert!(rig.turn().is_pending());
+    assert!(peer.shared().lock().callers.held_bytes() > 0);
+    drop(call);
+    let state = peer.shared().lock();
+    assert_eq!((state.callers.held_bytes(), state.callers.reply_bytes()), (0, 0));
 }

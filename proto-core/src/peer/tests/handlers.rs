@@ -1,5 +1,6 @@
 //! Handlers: what they take their time for, who hears of the end, and what happens when they panic.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::{pending, poll_fn};
@@ -8,10 +9,10 @@ use core::task::Poll;
 use core::time::Duration;
 use std::sync::Mutex;
 
-use super::{Count, Rig, Time};
+use super::{Count, Rig, Time, poll};
 use crate::error::CloseReason;
-use crate::peer::{Handler, Refuse, on_push, on_request};
-use crate::wire::{CloseCode, CloseInfo, StatusCode};
+use crate::peer::{CallError, Handler, Refuse, on_push, on_request};
+use crate::wire::{CloseCode, CloseInfo, Extensions, StatusCode};
 use crate::{Config, Message, Role, Timeout};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -230,5 +231,53 @@ fn close_follows_each_open_that_let_somebody_in_once_and_no_other() {
             assert_eq!(gate.opened.so_far(), expected.len());
             assert_eq!(*gate.closed.lock().unwrap(), expected, "{opens:?}, leaves first: {leaves_first}");
         }
+    }
+}
+
+#[test]
+fn what_comes_in_one_read_is_handled_in_its_order_whatever_is_among_it() {
+    for (refuses, cancels) in [(false, false), (true, false), (false, true), (true, true)] {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (requests, pushes) = (seen.clone(), seen.clone());
+        let handler = on_request(move |_, request| {
+            requests.lock().unwrap().push(request.text().into_owned());
+            async move { Ok(request.body.into()) }
+        })
+        .on_push(move |_, push| {
+            pushes.lock().unwrap().push(push.text().into_owned());
+            async {}
+        });
+        let mut rig = Rig::open(handler, 8);
+        let mut call = Box::pin(rig.peer().call(1, ""));
+        assert!(poll(call.as_mut()).is_pending());
+        assert!(rig.drive().is_pending());
+        rig.deliver();
+        let (now, asked) = (rig.time.now(), rig.requests());
+        rig.far.call(now, Message::new(1, "one"), Timeout::Never).unwrap();
+        let given_up = rig.far.call(now, Message::new(1, "given up"), Timeout::Never).unwrap();
+        if refuses {
+            // A status is no plain reply: its end is an event among the others.
+            let (id, _) = asked.into_iter().next().unwrap();
+            let status = StatusCode::BAD_REQUEST;
+            rig.far.reply(now, id, status, Extensions::none(), "why".into()).unwrap();
+        }
+        rig.far.push(now, Message::named("news", "two").unwrap()).unwrap();
+        rig.far.call(now, Message::named("echo", "three").unwrap(), Timeout::Never).unwrap();
+        if cancels {
+            rig.far.cancel(now, given_up);
+        }
+        let bytes = rig.said();
+        rig.transport.script(|script| script.input.push_back(bytes));
+        assert!(rig.drive().is_pending());
+        let mut expected = Vec::from(["one", "two", "three"]);
+        if !cancels {
+            expected.insert(1, "given up");
+        }
+        assert_eq!(*seen.lock().unwrap(), expected, "{refuses} {cancels}");
+        let refused = matches!(poll(call.as_mut()), Poll::Ready(Err(CallError::Status(_))));
+        assert_eq!(refused, refuses);
+        rig.deliver();
+        let answers = rig.statuses();
+        assert_eq!(answers.iter().filter(|status| status.is_ok()).count(), expected.len() - 1, "{answers:?}");
     }
 }
