@@ -45,7 +45,12 @@ impl Deadlines {
 
     /// The earliest deadline.
     pub(super) fn first(&self) -> Option<Instant> {
-        self.earliest().map(|(at, _)| at)
+        let line = self.entries.get(self.head as usize).map(|first| first.at);
+        let heap = self.heap.first().map(|&(at, _)| at);
+        match (line, heap) {
+            (Some(line), Some(heap)) => Some(line.min(heap)),
+            (line, heap) => line.or(heap),
+        }
     }
 
     /// Sets the deadline of a slot that has none.

@@ -107,6 +107,7 @@ impl Events {
     }
 
     /// The application has seen all there were.
+    #[inline]
     pub(super) fn end(&mut self) {
         if let Some(queue) = self.queue.as_mut().filter(|queue| queue.queue.capacity() > Arrival::KEPT) {
             queue.queue = VecDeque::new();

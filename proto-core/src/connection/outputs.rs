@@ -37,32 +37,22 @@ impl Connection {
     #[must_use = "an event that is not looked at is lost"]
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
-        if self.has_nothing_to_say() { None } else { self.next_event() }
-    }
-
-    /// What [`poll_event`](Self::poll_event) makes an event of.
-    #[cfg(feature = "peer")]
-    pub(crate) fn poll_arrival(&mut self) -> Option<Arrival> {
-        if self.has_nothing_to_say() { None } else { self.next_arrival() }
-    }
-
-    /// Whether there is nothing to say. A loop asks this of every connection, most of which have nothing to say.
-    #[inline]
-    fn has_nothing_to_say(&mut self) -> bool {
-        let nothing = self.events.is_empty() && !self.is_closed();
-        if nothing {
+        if self.events.is_empty() && !self.is_closed() {
+            // A loop asks this of every connection, most of which have nothing to say.
             self.events.end();
+            return None;
         }
-        nothing
+        self.next_event()
     }
 
     fn next_event(&mut self) -> Option<Event> {
-        self.next_arrival().map(|arrival| arrival.into_item().into_event())
+        self.poll_arrival().map(|arrival| arrival.into_item().into_event())
     }
 
-    // It becomes an event where it is taken, without being moved before.
+    /// What [`poll_event`](Self::poll_event) makes an event of.
+    // It becomes one where it is taken, without being moved before.
     #[inline(always)]
-    fn next_arrival(&mut self) -> Option<Arrival> {
+    pub(crate) fn poll_arrival(&mut self) -> Option<Arrival> {
         while let Some(first) = self.events.first() {
             let is_wanted = match (first.as_request(), first.as_event()) {
                 (Some((id, deadline)), _) => self.may_run(id, deadline),
