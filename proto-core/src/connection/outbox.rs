@@ -18,8 +18,9 @@ use super::output::{Chunks, Output};
 use super::waiting::Cut;
 use crate::wire::{HEADER_LEN, Header, Lane};
 
-/// Bodies up to this size are copied behind their header; a longer one is lent as a chunk of its own.
-pub(super) const COPY_LIMIT: usize = 4096;
+/// Bodies up to this size are copied behind their header; a longer one is lent as a chunk of its own, which costs more than the copy
+/// of a shorter one. But it is shared by all to whom it is sent.
+pub(super) const COPY_LIMIT: usize = 8 << 10;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
