@@ -186,6 +186,12 @@ impl Connection {
         self.calls.in_flight()
     }
 
+    /// How many calls of either side are in flight, or were a moment ago.
+    #[cfg(feature = "peer")]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.calls.in_flight().max(self.requests.widest())
+    }
+
     /// Requests of the peer that want a reply or whose reply has not been committed.
     pub fn requests_in_flight(&self) -> usize {
         self.requests.open()

@@ -83,6 +83,13 @@ impl Requests {
         self.table.as_ref().map_or(0, |table| table.open as usize)
     }
 
+    /// How many slots the peer has used at a time, since there was last a pause: of short requests, most are in flight where they
+    /// cannot be seen.
+    #[cfg(feature = "peer")]
+    pub(super) fn widest(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| table.slots.len())
+    }
+
     /// Takes the slot of a REQUEST that begins to arrive, or is here as a whole and waits for the application.
     #[inline]
     pub(super) fn begin(

@@ -90,7 +90,7 @@ impl State {
             driver: None,
             watchers: Watchers::default(),
             attributes: Attributes::default(),
-            appetite: Appetite::new(false),
+            appetite: Appetite::new(),
             ending: false,
             has_lent: false,
         }
@@ -104,7 +104,7 @@ impl State {
 
     /// How much to read now.
     pub(super) fn appetite(&mut self) -> usize {
-        self.appetite.next(self.connection.counters())
+        self.appetite.next(self.connection.counters(), self.connection.in_flight())
     }
 
     /// Whether the last read brought all that was asked for.

@@ -124,7 +124,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
 
     /// Drives the connection that a handle has at present.
     fn with(peer: Peer, io: I, sleep: S, handler: Arc<H>) -> Self {
-        peer.shared().lock().appetite = Appetite::new(false);
+        peer.shared().lock().appetite = Appetite::new();
         Self {
             peer,
             link: Link::new(io),
@@ -155,7 +155,6 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     pub fn busy_poll(mut self, busy_poll: Option<Duration>) -> Self {
         let micros = busy_poll.map(|longest| u32::try_from(longest.as_micros()).unwrap_or(u32::MAX).max(1));
         self.busy_poll = micros.and_then(NonZeroU32::new);
-        self.peer.shared().lock().appetite = Appetite::new(busy_poll.is_some());
         self
     }
 
