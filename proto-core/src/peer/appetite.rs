@@ -61,9 +61,9 @@ impl Appetite {
             let most = if sent == self.sent {
                 self.most() * 2
             } else {
-                received
-                    .checked_div(frames)
-                    .map_or(MOST, |length| length.saturating_mul(messages.max(FEWEST)))
+                // Not at once: what was sent may be a word between many pushes.
+                let part = |length: u32| length.saturating_mul(messages.max(FEWEST)).max(self.most() / 2);
+                received.checked_div(frames).map_or(MOST, part)
             };
             self.most = (most.clamp(LEAST, MOST) / UNIT) as u16;
             self.sent = sent;
@@ -144,6 +144,20 @@ mod tests {
         assert_eq!(reads(1 << 30, true, 128), MOST as usize);
         assert_eq!(reads(90, true, 60_000), MOST as usize);
         assert_eq!(reads(90, false, 128), MOST as usize);
+    }
+
+    #[test]
+    fn a_word_now_and_then_is_no_answer() {
+        let (mut appetite, mut counters) = (Appetite::new(), Counters::default());
+        let mut least = MOST as usize;
+        for n in 0..100 {
+            let most = appetite.next(&counters, 0);
+            least = if n < 20 { least } else { least.min(most) };
+            counters.bytes_received += most as u64;
+            counters.frames_received += (most / 100) as u64;
+            counters.bytes_sent += u64::from(n % 4 == 0);
+        }
+        assert_eq!(least, MOST as usize / 2);
     }
 
     #[test]
