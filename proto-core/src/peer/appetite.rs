@@ -58,6 +58,8 @@ impl Appetite {
             let sent = counters.bytes_sent as u32;
             let frames = (counters.frames_received as u32).wrapping_sub(self.frames);
             let messages = self.in_flight(in_flight, frames) / TURNS;
+            // Where nobody calls, nothing is gained by little.
+            let least = if self.in_flight == 0 { FIRST } else { LEAST };
             let most = if sent == self.sent {
                 self.most() * 2
             } else {
@@ -65,7 +67,7 @@ impl Appetite {
                 let part = |length: u32| length.saturating_mul(messages.max(FEWEST)).max(self.most() / 2);
                 received.checked_div(frames).map_or(MOST, part)
             };
-            self.most = (most.clamp(LEAST, MOST) / UNIT) as u16;
+            self.most = (most.clamp(least, MOST) / UNIT) as u16;
             self.sent = sent;
             self.received = counters.bytes_received as u32;
             self.frames = counters.frames_received as u32;
@@ -144,6 +146,11 @@ mod tests {
         assert_eq!(reads(1 << 30, true, 128), MOST as usize);
         assert_eq!(reads(90, true, 60_000), MOST as usize);
         assert_eq!(reads(90, false, 128), MOST as usize);
+    }
+
+    #[test]
+    fn a_handshake_is_no_reason_to_read_little() {
+        assert_eq!(reads(120, true, 0), FIRST as usize);
     }
 
     #[test]
