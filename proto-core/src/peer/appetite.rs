@@ -12,8 +12,9 @@ use core::cell::Cell;
 
 use crate::connection::Counters;
 
-/// Into how many turns that which is in flight is divided.
+/// Into how many turns that which is in flight is divided. An end that never waits to be woken has more from larger ones.
 const TURNS: u32 = 4;
+const TURNS_IF_BUSY: u32 = 2;
 /// The fewest messages that are worth a turn.
 const FEWEST: u32 = 2;
 /// Bounds of what is read at a time, in bytes.
@@ -52,12 +53,12 @@ impl Appetite {
     }
 
     /// How many bytes to read now, given what has been counted so far and how many calls are in flight, as far as is known.
-    pub(super) fn next(&mut self, counters: &Counters, in_flight: usize) -> usize {
+    pub(super) fn next(&mut self, counters: &Counters, in_flight: usize, is_busy: bool) -> usize {
         let received = self.received_since(counters);
         if received > 0 {
             let sent = counters.bytes_sent as u32;
             let frames = (counters.frames_received as u32).wrapping_sub(self.frames);
-            let messages = self.in_flight(in_flight, frames) / TURNS;
+            let messages = self.in_flight(in_flight, frames) / if is_busy { TURNS_IF_BUSY } else { TURNS };
             // Where nobody calls, nothing is gained by little.
             let least = if self.in_flight == 0 { FIRST } else { LEAST };
             let most = if sent == self.sent {
@@ -123,12 +124,12 @@ mod tests {
         let (mut appetite, mut counters) =
             (Appetite::new(), Counters { bytes_received, ..Counters::default() });
         for _ in 0..20 {
-            let most = appetite.next(&counters, in_flight) as u64;
+            let most = appetite.next(&counters, in_flight, false) as u64;
             counters.bytes_received += most;
             counters.frames_received += most.div_ceil(length);
             counters.bytes_sent += u64::from(answered);
         }
-        appetite.next(&counters, in_flight)
+        appetite.next(&counters, in_flight, false)
     }
 
     #[test]
@@ -158,7 +159,7 @@ mod tests {
         let (mut appetite, mut counters) = (Appetite::new(), Counters::default());
         let mut least = MOST as usize;
         for n in 0..100 {
-            let most = appetite.next(&counters, 0);
+            let most = appetite.next(&counters, 0, false);
             least = if n < 20 { least } else { least.min(most) };
             counters.bytes_received += most as u64;
             counters.frames_received += (most / 100) as u64;
@@ -173,7 +174,7 @@ mod tests {
         let mut most = 0;
         for _ in 0..20 {
             for (appetite, counters) in &mut connections {
-                most = appetite.next(counters, 16);
+                most = appetite.next(counters, 16, false);
                 counters.bytes_received += 16 * 90;
                 counters.frames_received += 16;
                 counters.bytes_sent += 1;
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn a_full_read_may_not_have_brought_all() {
         let (mut appetite, mut counters) = (Appetite::new(), Counters::default());
-        let most = appetite.next(&counters, 0) as u64;
+        let most = appetite.next(&counters, 0, false) as u64;
         counters.bytes_received = most - 1;
         assert!(!appetite.is_sated(&counters));
         counters.bytes_received = most;

@@ -103,8 +103,8 @@ impl State {
     }
 
     /// How much to read now.
-    pub(super) fn appetite(&mut self) -> usize {
-        self.appetite.next(self.connection.counters(), self.connection.in_flight())
+    pub(super) fn appetite(&mut self, is_busy: bool) -> usize {
+        self.appetite.next(self.connection.counters(), self.connection.in_flight(), is_busy)
     }
 
     /// Whether the last read brought all that was asked for.

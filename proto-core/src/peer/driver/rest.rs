@@ -36,7 +36,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 self.asking_since = None;
                 return None;
             }
-            self.is_idle(&state).then(|| state.appetite())
+            self.is_idle(&state).then(|| state.appetite(true))
         };
         let Some(most) = most else { return Some(Asked::Something) };
         let Self { peer, link, desk, .. } = self;

@@ -123,6 +123,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     /// Reads as much as is good at a time, if it is to look for more, and gives what has happened on the connection to whom it
     /// concerns.
     fn come(&mut self, cx: &mut Context<'_>, looks: bool, has_read: bool, known: Option<Instant>) -> Came {
+        let is_busy = self.busy_poll.is_some();
         let Self { peer, link, desk, .. } = self;
         let (shared, desk) = (peer.shared(), desk.get_or_insert_with(Desk::take));
         let mut now = known;
@@ -136,7 +137,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 state.sort_events(time(), &mut desk.inbox, &mut desk.wakers);
             }
             let is_sated = state.is_sated() && (has_read || matches!(reading, Reading::Body(_)));
-            (reading, if looks { state.appetite() } else { 0 }, is_sated)
+            (reading, if looks { state.appetite(is_busy) } else { 0 }, is_sated)
         };
         let mut moved = has_read;
         if looks {
