@@ -101,6 +101,10 @@ impl Io for Stream {
         adapter_kit::limit_stalls(self.socket.get_ref(), longest);
     }
 
+    fn limit_receive_buffer(&mut self, most: u32) {
+        adapter_kit::limit_receive_buffer(self.socket.get_ref(), most);
+    }
+
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.socket.get_ref().shutdown(Shutdown::Write) {
             // The other end was faster.

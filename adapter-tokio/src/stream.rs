@@ -69,6 +69,10 @@ impl Io for Stream {
         adapter_kit::limit_stalls(&self.0, longest);
     }
 
+    fn limit_receive_buffer(&mut self, most: u32) {
+        adapter_kit::limit_receive_buffer(&self.0, most);
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }

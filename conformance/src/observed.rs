@@ -203,6 +203,10 @@ impl<S: Io> Io for ObservedStream<S> {
         self.inner.limit_stalls(longest);
     }
 
+    fn limit_receive_buffer(&mut self, most: u32) {
+        self.inner.limit_receive_buffer(most);
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.inner.poll_shutdown(cx)
     }

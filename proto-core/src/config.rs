@@ -78,6 +78,11 @@ pub struct Config {
     /// How far output is put into its final order ahead of the transport, in bytes. What is committed cannot be
     /// overtaken: a control frame waits behind at most so much and one frame. Default 128 KiB.
     pub commit_limit: usize,
+    /// How many bytes the system may keep that have arrived and not been read, 4 KiB or more; `None` leaves that to the system, which
+    /// keeps up to several megabytes on a fast way. What lies there cannot be overtaken, so small calls beside transfers are
+    /// answered sooner with less, such as 256 KiB; but then at most so much arrives in each round trip. Of effect where the
+    /// transport has such an option, as TCP has, and within what the system allows (Linux: `net.core.rmem_max`). Default `None`.
+    pub receive_buffer: Option<u32>,
 
     /// How long a call waits for its reply unless it says otherwise; `None` waits for ever. Default 10 s.
     pub call_timeout: Option<Duration>,
@@ -123,6 +128,7 @@ impl Default for Config {
             reply_limit: 16 << 20,
             undelivered_limit: 16 << 20,
             commit_limit: 128 << 10,
+            receive_buffer: None,
             call_timeout: Some(Duration::from_secs(10)),
             handshake_timeout: Duration::from_secs(10),
             write_stall_timeout: Duration::from_secs(30),
@@ -162,6 +168,7 @@ impl Config {
         let rule = |holds: bool, field, rule| if holds { Ok(()) } else { Err(ConfigError { field, rule }) };
         rule(self.codecs.len() <= 64, "codecs", "must be at most 64")?;
         rule(self.commit_limit > 0, "commit_limit", "must not be 0")?;
+        rule(self.receive_buffer.is_none_or(|most| most >= 4096), "receive_buffer", "must be at least 4096")?;
         if let Some(format) = &self.framing {
             let fits = (1..=MAX_HEADER).contains(&format.framing().header_len());
             rule(fits, "framing", "must have a header of 1 to 16 bytes")?;
@@ -347,7 +354,7 @@ mod tests {
     #[test]
     fn each_wrong_value_is_named() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 10] = [
+        let wrong: [(&str, Change); 11] = [
             ("max_frame", |c| c.max_frame = 4095),
             ("max_age", |c| c.max_age = Some(Duration::ZERO)),
             ("max_message", |c| c.max_message = 1023),
@@ -357,6 +364,7 @@ mod tests {
             ("credentials", |c| c.credentials = vec![0; 3073].into()),
             ("codecs", |c| c.codecs = vec![Codec::JSON; 65]),
             ("commit_limit", |c| c.commit_limit = 0),
+            ("receive_buffer", |c| c.receive_buffer = Some(4095)),
             ("handshake_timeout", |c| c.handshake_timeout = Duration::ZERO),
         ];
         for (field, change) in wrong {

@@ -35,7 +35,7 @@ pub(crate) enum Job {
     Broadcast { peers: usize, size: usize },
     /// Small calls, one after the other, on a connection on which there are transfers of so many bytes, one
     /// after the other; none if 0. With `room`, who bounds what waits to be sent has room for them.
-    Mixed { transfer: usize, room: bool },
+    Mixed { transfer: usize, receive_buffer: Option<u32> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,16 +114,20 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "W7",
         title: "mixed: small calls on one connection, alone and beside transfers of 100 MB",
         points: &[
-            Point { id: "W7/alone", title: "nothing else", job: Job::Mixed { transfer: 0, room: false } },
+            Point {
+                id: "W7/alone",
+                title: "nothing else",
+                job: Job::Mixed { transfer: 0, receive_buffer: None },
+            },
             Point {
                 id: "W7/transfer",
                 title: "beside a transfer",
-                job: Job::Mixed { transfer: TRANSFER, room: false },
+                job: Job::Mixed { transfer: TRANSFER, receive_buffer: None },
             },
             Point {
-                id: "W7/room",
-                title: "beside a transfer for which the outbox has room",
-                job: Job::Mixed { transfer: TRANSFER, room: true },
+                id: "W7/short",
+                title: "beside a transfer, with receive buffers of 256 KiB",
+                job: Job::Mixed { transfer: TRANSFER, receive_buffer: Some(256 << 10) },
             },
         ],
     },

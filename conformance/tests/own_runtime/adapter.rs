@@ -190,6 +190,10 @@ impl Io for Stream {
         adapter_kit::limit_stalls(&self.0.socket, longest);
     }
 
+    fn limit_receive_buffer(&mut self, most: u32) {
+        adapter_kit::limit_receive_buffer(&self.0.socket, most);
+    }
+
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.0.socket.shutdown(Shutdown::Write) {
             // The other end was faster.

@@ -57,6 +57,13 @@ pub fn limit_stalls<'s>(stream: impl Into<SockRef<'s>>, longest: Duration) {
     let _ = (stream.into(), longest);
 }
 
+/// Lets the system keep about so many bytes that have arrived and not been read, or as many as it allows if that is less. A system
+/// that refuses goes on as before.
+pub fn limit_receive_buffer<'s>(stream: impl Into<SockRef<'s>>, most: u32) {
+    // Linux doubles the number, for what it has to know of each packet.
+    let _ = stream.into().set_recv_buffer_size(most as usize);
+}
+
 /// A number that differs from call to call and from process to process, from the randomness that the standard library
 /// protects its hash maps with.
 pub fn seed() -> u64 {
@@ -119,6 +126,8 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         configure(&stream).unwrap();
         assert!(stream.nodelay().unwrap());
+        limit_receive_buffer(&stream, 64 << 10);
+        assert!(((64 << 10)..=(128 << 10)).contains(&SockRef::from(&stream).recv_buffer_size().unwrap()));
         #[cfg(target_os = "linux")]
         {
             limit_stalls(&stream, Duration::from_secs(7));

@@ -35,7 +35,7 @@
 //!   once. For busy polling, [`read_now`](crate::peer::Io::read_now) asks the system itself (`adapter_kit::read_now` does so), and
 //!   [`wake_soon`](crate::peer::Sleep::wake_soon) lets everybody else have a turn before the next question. Both may be left out.
 //! - **Options**, on both ends, opened and accepted: `adapter_kit::configure` sets `TCP_NODELAY` and what else a long connection wants; without
-//!   it small messages wait 40 ms for each other. `limit_stalls` of a TCP stream is `adapter_kit::limit_stalls`.
+//!   it small messages wait 40 ms for each other. `limit_stalls` and `limit_receive_buffer` of a TCP stream are those of `adapter_kit`.
 //!
 //! Timers: `at` may be centuries ahead, further than what clocks of systems can add: clamp it. `adapter_kit::listen` makes listening sockets
 //! that do not block, which a completion-based runtime may have to undo; `adapter_kit::seed` is the seed.

@@ -71,6 +71,12 @@ pub trait Io {
         let _ = longest;
     }
 
+    /// Says how many bytes the system may keep that have arrived and not been read, for transports where that can be told. Default:
+    /// does nothing.
+    fn limit_receive_buffer(&mut self, most: u32) {
+        let _ = most;
+    }
+
     /// Ends writing, so that the peer reads the end of the stream after all that was written. Reading goes on.
     ///
     /// # Errors

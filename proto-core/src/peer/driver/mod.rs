@@ -84,6 +84,14 @@ impl WakerId {
     }
 }
 
+/// Tells a transport of those limits that it has a part in.
+fn set_limits(io: &mut impl Io, config: &SharedConfig) {
+    io.limit_stalls(config.write_stall_timeout);
+    if let Some(most) = config.receive_buffer {
+        io.limit_receive_buffer(most);
+    }
+}
+
 // Nothing in it is ever pinned in place: handlers' futures are boxed.
 impl<I, S, H: Handler> Unpin for Driver<I, S, H> {}
 
@@ -99,7 +107,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         handler: Arc<H>,
     ) -> Self {
         let connection = Connection::new(config, role, clock.now(), seed);
-        io.limit_stalls(config.write_stall_timeout);
+        set_limits(&mut io, config);
         Self::with(Peer::new(id, remote, clock.clone(), connection), io, sleep, handler)
     }
 
@@ -116,7 +124,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let shared = peer.shared();
         let now = shared.clock.now();
         let connection = Connection::new(config, Role::Dialer, now, seed);
-        io.limit_stalls(config.write_stall_timeout);
+        set_limits(&mut io, config);
         let old = shared.lock().renew(now, connection, remote);
         drop(old);
         Self::with(peer.clone(), io, sleep, handler)

@@ -48,11 +48,9 @@ fn config(job: &Job) -> Config {
                 ..defaults
             }
         }
-        // W7 has messages of 100 MB. Without more room, a small call waits in line until all but the outbox's
-        // limit of a transfer has been sent.
-        Job::Mixed { transfer, room } if transfer > 0 => {
-            let outbox_limit = if room { 2 * transfer } else { defaults.outbox_limit };
-            Config { outbox_limit, ..defaults.with_max_message(transfer as u32 + 1024) }
+        // W7 has messages of 100 MB.
+        Job::Mixed { transfer, receive_buffer } if transfer > 0 => {
+            Config { receive_buffer, ..defaults.with_max_message(transfer as u32 + 1024) }
         }
         _ => defaults,
     }
