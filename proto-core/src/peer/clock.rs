@@ -14,7 +14,7 @@ pub struct Clock(Arc<Source>);
 struct Source(Box<dyn Fn() -> Instant + Send + Sync>);
 
 impl Clock {
-    /// A clock that reads `now`, which must never go back.
+    /// A clock that reads `now`, which must never go back. It is asked while connections are locked: it must not use one.
     ///
     /// ```
     /// use std::time::Duration;

@@ -32,7 +32,23 @@ impl Desk {
         if self.inbox.capacity() > Arrival::KEPT {
             self.inbox = VecDeque::new();
         }
+        self.wakers.shrink();
         let _ = DESK.try_with(|desk| desk.set(Some(self)));
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::task::Waker;
+
+    #[test]
+    fn what_many_needed_once_is_not_left_to_the_next() {
+        let mut desk = Desk::take();
+        desk.wakers.extend((0..2 * Wakers::KEPT).map(|_| Waker::noop().clone()));
+        assert!(desk.wakers.wake());
+        assert!(desk.leave().is_none());
+        assert!(Desk::take().wakers.capacity() <= Wakers::KEPT);
     }
 }

@@ -37,8 +37,7 @@ impl Shared {
             let mut state = self.lock();
             state.borrow();
             // Nobody need wake a driver whose turn is to come.
-            let undated =
-                if state.driver.is_none() { state.enter_undated(message, terms, waker) } else { None };
+            let undated = if !state.rests { state.enter_undated(message, terms, waker) } else { None };
             match undated {
                 Some(key) => (None, Ok(key)),
                 None => {
@@ -64,7 +63,7 @@ impl Shared {
             let mut state = self.lock();
             let polled = state.callers.poll(key, waker, &mut spent);
             state.count_replies();
-            if !matches!(polled, Polled::Waits) && state.driver.is_some() {
+            if !matches!(polled, Polled::Waits) && state.rests {
                 // The driver has come to rest already, and this may have been the last caller, whose places are lent now.
                 state.lend();
             }

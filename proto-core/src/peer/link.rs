@@ -37,6 +37,11 @@ impl<I: Io> Link<I> {
         self.read_blocked || !connection.wants_read() && self.write_failed.is_none()
     }
 
+    /// Whether there is something to write and the transport takes it later.
+    pub(super) fn waits_to_write(&self, connection: &Connection) -> bool {
+        connection.transmit_len() > 0 && self.write_blocked
+    }
+
     /// Whether there is something to write and the transport might take it.
     pub(super) fn could_write(&self, connection: &Connection) -> bool {
         let wants = connection.transmit_len() > 0 || connection.wants_shutdown() && !self.shut_down;

@@ -103,7 +103,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    #[cfg(feature = "endpoint")]
+    #[cfg(any(test, feature = "endpoint"))]
     pub(super) const fn new(policy: WhileDown) -> Self {
         Self { policy, state: ClientState::Connecting { attempt: 1 }, wanted: false, stopping: None }
     }
@@ -135,7 +135,7 @@ impl Peer {
     /// Whether somebody has something to say and no connection to say it on.
     pub(crate) fn wants_connection(&self) -> bool {
         let state = self.shared().lock();
-        state.callers.is_line() || state.session.as_ref().is_some_and(|session| session.wanted)
+        state.callers.is_line() || state.wants_to_push()
     }
 
     pub(crate) fn other_end_has_spoken(&self) -> bool {
@@ -178,6 +178,7 @@ impl Peer {
         let (deadline, old) = {
             let mut state = self.shared().lock();
             state.callers.time_out(now, &mut wakers);
+            state.rests = true;
             (state.callers.next_deadline(), state.driver.replace(cx.waker().clone()))
         };
         drop(old);

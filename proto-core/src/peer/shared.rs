@@ -67,7 +67,7 @@ pub(super) struct State {
     /// Of a client that comes back.
     pub(super) session: Option<Box<Session>>,
     pub(super) callers: MaybeCallers,
-    /// The driver, if it has nothing to do.
+    /// The driver, as it came to rest last.
     pub(super) driver: Option<Waker>,
     /// Tasks that wait for room, or for the connection to open or end.
     pub(super) watchers: Watchers,
@@ -76,6 +76,8 @@ pub(super) struct State {
     pub(super) appetite: Appetite,
     /// Those who wait have been told that the connection is ending.
     pub(super) ending: bool,
+    /// The driver has nothing to do: whoever has something for it wakes it.
+    pub(super) rests: bool,
     /// It has come to rest, and its memory is with others.
     has_lent: bool,
 }
@@ -92,6 +94,7 @@ impl State {
             attributes: Attributes::default(),
             appetite: Appetite::new(),
             ending: false,
+            rests: false,
             has_lent: false,
         }
     }
@@ -107,14 +110,12 @@ impl State {
         self.appetite.next(self.connection.counters(), self.connection.in_flight(), is_busy)
     }
 
-    /// Whether the last read brought all that was asked for.
-    pub(super) fn is_sated(&self) -> bool {
-        self.appetite.is_sated(self.connection.counters())
-    }
-
     /// The driver, to be woken if it has nothing to do. From here on calls are made without asking for the time, so the connection
     /// knows it.
     pub(super) fn take_driver(&mut self, now: Instant) -> Option<Waker> {
+        if !mem::take(&mut self.rests) {
+            return None;
+        }
         let driver = self.driver.take()?;
         self.connection.observe(now);
         Some(driver)
@@ -123,10 +124,17 @@ impl State {
     /// The driver comes to rest, until it is woken. Gives a waker to be dropped without the lock.
     pub(super) fn park(&mut self, cx: &Context<'_>) -> Option<Waker> {
         self.lend();
+        self.rests = true;
         match &mut self.driver {
             Some(known) if known.will_wake(cx.waker()) => None,
             known => known.replace(cx.waker().clone()),
         }
+    }
+
+    /// The driver has its turn.
+    pub(super) fn begin_turn(&mut self) {
+        self.rests = false;
+        self.borrow();
     }
 
     /// Begins to work, with the memory that others have lent.
@@ -139,6 +147,11 @@ impl State {
     /// Whether a call that is made now waits for another connection: there is none that takes it, and one may follow.
     pub(super) fn is_down(&self) -> bool {
         !self.connection.is_open() && self.session.as_ref().is_some_and(|session| session.has_hope())
+    }
+
+    /// Whether somebody wants to push while there is no connection.
+    pub(super) fn wants_to_push(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.wanted)
     }
 
     /// Whether one more call may wait while there is no connection.
@@ -303,6 +316,9 @@ struct Dropped {
 }
 
 impl Wakers {
+    /// For how many there is room between one turn and the next, at most.
+    pub(super) const KEPT: usize = 4096;
+
     pub(super) fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
         self.wakers.extend(wakers);
     }
@@ -314,6 +330,18 @@ impl Wakers {
     /// A message of a caller that nobody wants any more.
     pub(super) fn discard_message(&mut self, message: Message) {
         self.dropped.get_or_insert_default().messages.push(message);
+    }
+
+    #[cfg(test)]
+    pub(super) const fn capacity(&self) -> usize {
+        self.wakers.capacity()
+    }
+
+    /// Gives back the memory of many.
+    pub(super) fn shrink(&mut self) {
+        if self.wakers.capacity() > Self::KEPT {
+            self.wakers = Vec::new();
+        }
     }
 
     /// Wakes and drops all of them, and says whether anybody but the driver was woken.

@@ -5,6 +5,8 @@ mod asking;
 mod bounds;
 mod calls;
 mod cancelling;
+#[cfg(feature = "endpoint")]
+mod clients;
 mod draining;
 mod endings;
 mod handlers;
@@ -41,6 +43,7 @@ struct Script {
     output: Vec<u8>,
     end_of_input: bool,
     reads: usize,
+    writes: usize,
     /// Whether it can be asked what is there now, and how often it has been.
     reads_now: bool,
     asked: usize,
@@ -51,6 +54,9 @@ struct Script {
     /// Bytes in the output that have not been reported as written.
     taken: usize,
     shutdown_waits: bool,
+    /// The limits that it was told.
+    longest_stall: Option<Duration>,
+    receive_buffer: Option<u32>,
     /// Runs once, after input was lent and before the driver gets on: what another thread may do at that moment.
     after_read: Option<Box<dyn FnOnce() + Send>>,
     /// Runs once, when a write fails: what has arrived by then and was not read.
@@ -141,6 +147,7 @@ impl Io for Transport {
 
     fn poll_write(&mut self, _: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.script(|script| {
+            script.writes += 1;
             let most = match script.writing {
                 Writing::AtOnce => usize::MAX,
                 Writing::Owning(most) => most,
@@ -165,6 +172,14 @@ impl Io for Transport {
 
     fn taken(&self) -> usize {
         self.script(|script| script.taken)
+    }
+
+    fn limit_stalls(&mut self, longest: Duration) {
+        self.script(|script| script.longest_stall = Some(longest));
+    }
+
+    fn limit_receive_buffer(&mut self, most: u32) {
+        self.script(|script| script.receive_buffer = Some(most));
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -42,7 +42,11 @@ impl<T, F: FnMut(&mut State, Instant) -> Poll<T> + Unpin> Future for Watch<F> {
             let mut state = shared.lock();
             match look(&mut state, now) {
                 Poll::Ready(seen) => (Poll::Ready(seen), state.take_driver(now), None),
-                Poll::Pending => (Poll::Pending, None, state.watchers.set(place, cx.waker())),
+                Poll::Pending => {
+                    // It wants a connection, and a client that rests does not know.
+                    let driver = if state.wants_to_push() { state.take_driver(now) } else { None };
+                    (Poll::Pending, driver, state.watchers.set(place, cx.waker()))
+                }
             }
         };
         drop(retired);

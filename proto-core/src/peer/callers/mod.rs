@@ -200,7 +200,10 @@ impl Callers {
     /// without the lock.
     #[inline]
     pub(in crate::peer) fn poll(&mut self, key: CallerKey, waker: &Waker, spent: &mut Spent) -> Polled {
-        let Some(caller) = self.table.find(key) else { return Polled::Waits };
+        let Some(caller) = self.table.find(key) else {
+            debug_assert!(false, "a caller has its place until it has heard of the end");
+            return Polled::Waits;
+        };
         let reply;
         let polled = match &mut caller.stage {
             Stage::Answered(body) => {

@@ -32,7 +32,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             let due = state.next_deadline().is_some_and(|at| at <= now);
             let longest = self.busy_poll.map_or(0, NonZeroU32::get);
             let over = now.saturating_since(since) >= Duration::from_micros(longest.into());
-            if due || over || !state.connection.wants_read() {
+            // Whether there is room to write again is known by being woken alone.
+            let blocked = self.link.waits_to_write(&state.connection);
+            if due || over || blocked || !state.connection.wants_read() {
                 self.asking_since = None;
                 return None;
             }
@@ -73,8 +75,8 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             (asks, if asks { None } else { state.park(cx) })
         };
         drop(retired);
+        self.asking_since = asks.then_some(now);
         if asks {
-            self.asking_since = Some(now);
             self.sleep.wake_soon(cx);
         } else {
             self.work.rest();

@@ -27,11 +27,15 @@ const QUICK: Duration = Duration::from_micros(20);
 impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     /// Gives events to the handler, and the handlers' results to the connection. Says whether there were any. The time
     /// passes meanwhile.
-    pub(super) fn serve(&mut self, cx: &mut Context<'_>, now: &mut Instant) -> bool {
+    pub(super) fn serve(&mut self, cx: &mut Context<'_>, now: &mut Option<Instant>) -> bool {
         let mut moved = false;
+        self.time_is_up = false;
+        if !self.has_post() && self.work.is_empty() {
+            return false;
+        }
+        let now = now.get_or_insert_with(|| self.now());
         let until = *now + SERVE;
         let mut unseen = 0;
-        self.time_is_up = false;
         while !self.time_is_up {
             let mut answer = None;
             let done = match self.desk().inbox.pop_front() {

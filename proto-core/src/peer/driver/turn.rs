@@ -1,8 +1,8 @@
 //! What a driver does when it is polled: it takes turns.
 //!
 //! A turn: read once, sort the events, let handlers work, write what there is. Turns follow one another while something
-//! moves, up to a limit, so that other tasks get theirs. Timers come last, when all available input has been
-//! taken; and the clock decides, not the timer that woke the task.
+//! moves, up to a limit, so that other tasks get theirs, and until callers have been woken, who have theirs first. Timers come
+//! last, when all available input has been taken; and the clock decides, not the timer that woke the task.
 //!
 //! A connection with little to say at a time has many turns, so that each asks for the lock and for the time as rarely as it can.
 
@@ -34,11 +34,11 @@ enum Next {
 
 /// What a turn begins with.
 struct Came {
-    now: Instant,
+    /// What time it is, if somebody had to ask in this turn or hardly any has passed since.
+    now: Option<Instant>,
     moved: bool,
-    /// Callers should have their turn before more is read: what they say next is written together, while the other end is busy
-    /// with what it has.
-    others_first: bool,
+    /// Callers have been woken.
+    woke: bool,
 }
 
 impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
@@ -58,9 +58,8 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 Next::End(reason) => return Poll::Ready(reason),
             }
         }
-        if self.is_due() {
-            // The peer may have spoken while handlers were at work, and must not be taken for silent.
-            self.come(cx, true, false, None);
+        if self.is_due(known) {
+            self.catch_up(cx);
             self.tick(cx);
         }
         if callers_are_next {
@@ -76,37 +75,40 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     fn turn(&mut self, cx: &mut Context<'_>, has_read: bool, known: &mut Option<Instant>) -> Next {
         // What has come is dealt with first: so what waits for handlers is bounded by what one read brings.
         let looked = !self.has_post() && !has_read;
-        let Came { mut now, mut moved, others_first } = self.come(cx, looked, has_read, known.take());
+        let Came { mut now, mut moved, woke } = self.come(cx, looked, has_read, known.take());
         let served = self.serve(cx, &mut now);
         moved |= served;
-        let (is_all, wakes_in_time, is_closed) = {
+        let (now, is_all, wakes_in_time, is_closed) = {
             let shared = self.peer.shared();
             let mut state = shared.lock();
             if state.callers.has_undated() {
                 // Whoever has called without asking for the time did so before this.
-                now = shared.clock.now();
-                state.date_calls(now);
+                state.date_calls(*now.insert(shared.clock.now()));
             }
+            let now = now.unwrap_or_else(|| shared.clock.now());
             let wrote = self.link.write(&mut state.connection, now, cx);
             moved |= wrote;
             *known = (!served && !wrote).then_some(now);
             if self.time_is_up {
                 return Next::Others;
             }
-            if others_first {
+            let is_closed = state.connection.is_closed();
+            // What they say next is written together, behind the last of them: they need not wake this task, each for itself.
+            if woke && !is_closed {
+                self.asking_since = self.asks(moved).then_some(now);
                 return Next::Callers;
             }
             let is_all = looked && self.link.has_taken_all(&state.connection);
             let wakes_in_time = self.need_not_look(cx, now, state.next_deadline());
-            let is_closed = state.connection.is_closed();
             if is_all && wakes_in_time && !is_closed && !self.asks(moved) && self.is_idle(&state) {
                 let retired = state.park(cx);
                 drop(state);
                 drop(retired);
+                self.asking_since = None;
                 self.work.rest();
                 return Next::Rest;
             }
-            (is_all, wakes_in_time, is_closed)
+            (now, is_all, wakes_in_time, is_closed)
         };
         if is_all && !wakes_in_time {
             moved |= self.tick(cx);
@@ -127,28 +129,37 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let Self { peer, link, desk, .. } = self;
         let (shared, desk) = (peer.shared(), desk.get_or_insert_with(Desk::take));
         let mut now = known;
-        let (reading, most, mut is_sated) = {
+        let (reading, most) = {
             let state = &mut *shared.lock();
-            state.borrow();
+            state.begin_turn();
             let mut time = || *now.insert(shared.clock.now());
             let reading =
                 if looks { link.read_body(&mut state.connection, cx, &mut time) } else { Reading::Unwanted };
             if state.has_news() {
                 state.sort_events(time(), &mut desk.inbox, &mut desk.wakers);
             }
-            let is_sated = state.is_sated() && (has_read || matches!(reading, Reading::Body(_)));
-            (reading, if looks { state.appetite(is_busy) } else { 0 }, is_sated)
+            (reading, if looks { state.appetite(is_busy) } else { 0 })
         };
         let mut moved = has_read;
         if looks {
             moved |= link.read(shared, cx, reading, most, |state, at, bytes| {
                 now = Some(at);
                 state.take_input(at, bytes, &mut desk.inbox, &mut desk.wakers);
-                is_sated = state.is_sated();
             });
         }
-        let others_first = desk.wakers.wake() && is_sated;
-        Came { now: now.unwrap_or_else(|| shared.clock.now()), moved, others_first }
+        let woke = desk.wakers.wake();
+        Came { now, moved, woke }
+    }
+
+    /// Takes what has come by now, before the time acts: a peer that spoke while others were at work was not silent, and what it
+    /// answered is not late. Within limits: it may go on for ever.
+    fn catch_up(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..TURNS {
+            self.come(cx, true, false, None);
+            if self.link.has_taken_all(&self.peer.shared().lock().connection) {
+                return;
+            }
+        }
     }
 
     /// Lets the time act, and arranges to be woken when it next matters. Says whether anything was due.
@@ -182,9 +193,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         }
     }
 
-    /// Whether the time has come for something.
-    fn is_due(&self) -> bool {
-        let now = self.now();
+    /// Whether the time has come for something; hardly any has passed since it was `known`.
+    fn is_due(&self, known: Option<Instant>) -> bool {
+        let now = known.unwrap_or_else(|| self.now());
         self.peer.shared().lock().next_deadline().is_some_and(|at| at <= now)
     }
 

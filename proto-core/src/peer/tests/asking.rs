@@ -4,7 +4,7 @@ use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 
-use super::{Count, NoHandler, Rig, body, poll};
+use super::{Count, NoHandler, Rig, Writing, body, poll};
 use crate::Message;
 use crate::peer::{Handler, on_push, on_request};
 use alloc::sync::Arc;
@@ -80,6 +80,39 @@ fn a_call_that_begins_while_it_asks_is_sent_and_answered() {
     rig.exchange();
     assert!(rig.drives_on());
     assert_eq!(body(poll(call.as_mut())), "hello");
+}
+
+#[test]
+fn a_reply_begins_the_time_anew() {
+    let mut rig = asking(NoHandler);
+    for _ in 0..5 {
+        let mut call = pin!(rig.peer().call(1, ""));
+        assert!(poll(call.as_mut()).is_pending());
+        assert!(rig.turn().is_pending());
+        rig.time.pass(LONGEST - MICRO);
+        rig.echo();
+        rig.exchange();
+        assert!(rig.drives_on());
+        assert!(poll(call.as_mut()).is_ready());
+        for _ in 0..9 {
+            rig.time.pass(10 * MICRO);
+            assert!(rig.drives_on(), "it rests too early");
+        }
+    }
+}
+
+#[test]
+fn what_could_not_be_written_does_not_wait_until_it_has_asked_for_long_enough() {
+    let mut rig = asking(NoHandler);
+    assert!(rig.drives_on());
+    rig.transport.script(|script| script.writing = Writing::Owning(10));
+    rig.peer().push(1, "so much that it takes two writes").unwrap();
+    while rig.drives_on() {}
+    let before = rig.peer().counters().bytes_sent;
+    // The transport has room, and wakes the task.
+    rig.transport.script(|script| script.writing = Writing::AtOnce);
+    assert!(rig.drive().is_pending());
+    assert!(rig.peer().counters().bytes_sent > before + 10);
 }
 
 #[test]

@@ -101,6 +101,8 @@ fn replies_that_their_callers_do_not_take_count_against_the_limit() {
         let calls = answered_with(&mut rig, 50, status, 1000, || ());
         assert!((10_000..most).contains(&peer.held_bytes()), "{}", peer.held_bytes());
         assert_eq!(kept(calls), 10);
+        // It is woken to have its turn behind those whom it has woken, and comes to rest.
+        assert!(rig.turn().is_pending());
         assert_eq!(peer.held_bytes(), opened);
     }
 }

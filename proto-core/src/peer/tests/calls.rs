@@ -3,10 +3,11 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::task::Poll;
 use core::time::Duration;
 use std::sync::Mutex;
 
-use super::{NoHandler, Rig, body, poll};
+use super::{Count, NoHandler, Rig, Writing, body, poll};
 use crate::error::{Delivery, Refusal};
 use crate::peer::CallError;
 use crate::peer::session::{Session, WhileDown};
@@ -14,26 +15,61 @@ use crate::wire::ExtensionFields;
 use crate::{Config, Route};
 
 #[test]
-fn a_reply_goes_to_its_own_caller_though_its_slot_was_taken_again_before_it_was_sorted() {
-    // What has been asked for without a pause is sorted a little later than what has been read.
-    let mut rig = Rig::open(NoHandler, 1);
-    rig.transport.script(|script| script.reads_now = true);
-    rig.driver = rig.driver.busy_poll(Some(Duration::from_secs(1)));
-    let mut first = Box::pin(rig.peer().call(1, "first"));
+fn an_end_goes_to_its_own_caller_though_its_slot_was_taken_again_before_it_was_sorted() {
+    let ours = Config { commit_limit: 1, ..Config::default() };
+    let mut rig = Rig::open_with(NoHandler, ours, Config { call_slots: 1, ..Config::default() });
+    rig.transport.script(|script| script.writing = Writing::Owning(0));
+    rig.peer().push(1, "nothing gets past this").unwrap();
+    let mut first = Box::pin(rig.peer().call(1, "first").timeout(Duration::from_secs(1)));
     let second = Arc::new(Mutex::new(Box::pin(rig.peer().call(1, "second"))));
     assert!(poll(first.as_mut()).is_pending());
     assert!(rig.turn().is_pending());
-    rig.echo();
-    // The reply has freed the slot, and nobody has been told yet: at this moment the next call comes.
-    let late = second.clone();
-    rig.transport.script(|script| {
-        script.after_read = Some(Box::new(move || assert!(poll(late.lock().unwrap().as_mut()).is_pending())));
+    rig.time.pass(Duration::from_secs(2));
+    // Its time is over, its slot is free, and it has not been told yet: at this moment the next call comes.
+    let (late, came) = (second.clone(), Arc::new(Count::default()));
+    let comes = came.clone();
+    rig.alarm.state(|state| {
+        state.meanwhile = Some(Box::new(move || {
+            comes.add();
+            assert!(poll(late.lock().unwrap().as_mut()).is_pending());
+        }));
     });
+    assert!(rig.drive().is_pending());
+    rig.transport.script(|script| script.writing = Writing::AtOnce);
     assert!(rig.turn().is_pending());
-    assert_eq!(body(poll(first.as_mut())), "first");
+    assert_eq!(came.so_far(), 1);
     rig.echo();
     assert!(rig.turn().is_pending());
     assert_eq!(body(poll(second.lock().unwrap().as_mut())), "second");
+    let ended = poll(first.as_mut());
+    assert!(matches!(ended, Poll::Ready(Err(CallError::TimedOut(_)))), "{ended:?}");
+}
+
+/// Some runtimes give a task that has been woken its turn at once: each caller would be followed by a write of its own.
+#[test]
+fn what_those_say_next_whom_a_turn_has_woken_is_written_together() {
+    let mut rig = Rig::open(NoHandler, 8);
+    let peer = rig.peer();
+    let call = || Box::pin(peer.call(1, ""));
+    let mut calls = [(); 8].map(|()| call());
+    calls.iter_mut().for_each(|call| assert!(poll(call.as_mut()).is_pending()));
+    assert!(rig.turn().is_pending());
+    for _ in 0..3 {
+        rig.echo();
+        rig.exchange();
+        let (woken, writes) = (rig.woken.so_far(), rig.transport.script(|script| script.writes));
+        assert!(rig.drive().is_pending());
+        assert_eq!(rig.woken.so_far(), woken + 1, "its next turn is behind theirs");
+        for waiting in &mut calls {
+            assert!(poll(waiting.as_mut()).is_ready());
+            *waiting = call();
+            assert!(poll(waiting.as_mut()).is_pending());
+        }
+        assert_eq!(rig.woken.so_far(), woken + 1, "nobody need wake a driver whose turn is to come");
+        assert!(rig.drive().is_pending());
+        assert_eq!(rig.transport.script(|script| script.writes), writes + 1);
+        rig.deliver();
+    }
 }
 
 /// A peer whose window takes a call of 600 bytes and a small one beside it, but not one of 1,000 bytes.
@@ -96,7 +132,7 @@ fn a_caller_whose_time_is_up_at_the_head_of_the_line_lets_the_next_one_through()
     rig.time.pass(Duration::from_secs(1));
     assert_eq!(routes(&mut rig), [3]);
     let timed_out = CallError::TimedOut(Delivery::NotSent);
-    assert_eq!(poll(large.as_mut()), core::task::Poll::Ready(Err(timed_out)));
+    assert_eq!(poll(large.as_mut()), Poll::Ready(Err(timed_out)));
 }
 
 #[test]
@@ -133,7 +169,7 @@ fn a_call_with_extensions_that_cannot_be_sent_comes_back_as_it_was() {
         ExtensionFields { route: Some(""), ..Default::default() },
     ] {
         let mut call = Box::pin(peer.call("transfer", "100").extensions(&wrong));
-        let core::task::Poll::Ready(Err(CallError::Refused(refused))) = poll(call.as_mut()) else {
+        let Poll::Ready(Err(CallError::Refused(refused))) = poll(call.as_mut()) else {
             panic!("not refused")
         };
         assert_eq!(refused.refusal, Refusal::BadExtension);

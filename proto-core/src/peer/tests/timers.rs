@@ -11,10 +11,11 @@ use std::sync::Mutex;
 
 use proptest::prelude::*;
 
-use super::{Count, NoHandler, Rig, Time, Writing, poll};
+use super::{Count, NoHandler, Rig, Time, Writing, body, poll};
 use crate::config::HeartbeatConfig;
 use crate::error::CloseReason;
 use crate::peer::{Call, CallError, on_push};
+use crate::wire::{Extensions, StatusCode};
 use crate::{Config, Instant, Limit, Message};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -241,6 +242,53 @@ proptest! {
 }
 
 /// A peer whose words lie unread is not silent, however long handlers work without a pause.
+#[test]
+fn a_driver_that_is_late_takes_all_replies_before_it_calls_anything_late() {
+    let mut rig = Rig::open(NoHandler, 64);
+    let peer = rig.peer();
+    let mut calls: Vec<_> = (0..64).map(|_| Box::pin(peer.call(1, vec![7; 200]).timeout(SECOND))).collect();
+    calls.iter_mut().for_each(|call| assert!(poll(call.as_mut()).is_pending()));
+    assert!(rig.turn().is_pending());
+    rig.echo();
+    rig.exchange();
+    rig.time.pass(2 * SECOND);
+    // One read brings a part of them.
+    assert!(rig.drive().is_pending() && rig.drive().is_pending());
+    for call in &mut calls {
+        assert_eq!(body(poll(call.as_mut())).len(), 200);
+    }
+}
+
+#[test]
+fn deadlines_come_while_every_turn_wakes_callers() {
+    let mut rig = Rig::open(NoHandler, 3);
+    let peer = rig.peer();
+    let mut late = Box::pin(peer.call(2, "").timeout(SECOND));
+    let mut waiting = Box::pin(peer.call(1, ""));
+    assert!(poll(late.as_mut()).is_pending() && poll(waiting.as_mut()).is_pending());
+    assert!(rig.turn().is_pending());
+    for turn in 0..100 {
+        for (id, message) in rig.requests().into_iter().filter(|(_, message)| message.number == 1) {
+            rig.far.reply(rig.time.now(), id, StatusCode::OK, Extensions::none(), message.body).unwrap();
+        }
+        rig.exchange();
+        let mut next = Box::pin(peer.call(1, ""));
+        assert!(poll(next.as_mut()).is_pending());
+        rig.time.pass(SECOND / 50);
+        let before = rig.woken.so_far();
+        assert!(rig.drive().is_pending());
+        assert_eq!(rig.woken.so_far(), before + 1);
+        assert!(poll(waiting.as_mut()).is_ready());
+        waiting = next;
+        rig.deliver();
+        if let Poll::Ready(outcome) = poll(late.as_mut()) {
+            assert!(outcome.is_err() && (49..=50).contains(&turn), "{outcome:?} at {turn}");
+            return;
+        }
+    }
+    panic!("no deadline came");
+}
+
 #[test]
 fn handlers_that_take_their_time_do_not_make_the_peer_silent() {
     let (time, run) = (Time::default(), Arc::new(Count::default()));

@@ -214,6 +214,16 @@ fn reading_goes_on_when_a_handler_has_made_room() {
     assert!(rig.transport.script(|script| script.reads) > reads, "the transport has been asked");
 }
 
+#[test]
+fn a_transport_is_told_of_the_limits_that_it_has_a_part_in() {
+    for receive_buffer in [None, Some(1 << 16)] {
+        let ours = Config { receive_buffer, ..Config::default() };
+        let rig = Rig::open_with(NoHandler, ours, Config::default());
+        let told = rig.transport.script(|script| (script.longest_stall, script.receive_buffer));
+        assert_eq!(told, (Some(Config::default().write_stall_timeout), receive_buffer));
+    }
+}
+
 /// A task that only wakes itself would keep some runtimes from looking at their sockets, so that what has come is not seen.
 #[test]
 fn a_driver_that_was_at_work_for_long_lets_its_runtime_look_for_what_has_come() {
