@@ -171,13 +171,6 @@ impl Arrival {
     }
 }
 
-impl From<Event> for Arrival {
-    /// For somebody who does not count what is held.
-    fn from(event: Event) -> Self {
-        Self::of_event(event, 0)
-    }
-}
-
 impl Item {
     /// The event that it is, or becomes.
     #[inline]

@@ -5,7 +5,7 @@
 //!
 //! | state | leaves by | to |
 //! |---|---|---|
-//! | free | a call is accepted | waiting |
+//! | free | a call is accepted; its REQUEST is committed at once, as nearly all are | waiting; committed |
 //! | waiting | the last frame of the REQUEST is committed | committed |
 //! | waiting | the call ends early: before its first frame; behind it | free; abandoned |
 //! | committed | the final REPLY; the call ends early | free; abandoned |

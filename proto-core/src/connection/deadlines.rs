@@ -56,6 +56,7 @@ impl Deadlines {
     /// Sets the deadline of a slot that has none.
     pub(super) fn insert(&mut self, slot: u16, at: Instant) {
         let own = usize::from(slot);
+        debug_assert!(self.entries.get(own).is_none_or(|entry| entry.previous == ABSENT));
         if self.entries.len() <= own {
             self.entries.resize(own + 1, Entry { at, previous: ABSENT, next: NONE });
         }

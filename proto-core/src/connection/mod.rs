@@ -12,13 +12,14 @@
 //! | `admit`, `frames` | what a header may bring, what a whole frame does |
 //! | `whole` | the short way of messages that come and go whole |
 //! | `calls`, `slots`, `requests`, `credit` | the two tables and the accounts |
-//! | `lanes`, `waiting`, `commit`, `outbox`, `output` | what waits, how it gets its order, bytes in their order |
-//! | `outputs` | what a connection says when asked |
+//! | `lanes`, `queue`, `waiting`, `commit`, `outbox`, `output` | what waits, how it gets its order, bytes in their order |
+//! | `arrival`, `events`, `outputs` | what waits for the application, and what a connection says when asked |
 //! | `drain`, `close` | the ways to the end |
 //! | `foreign` | what is different in another wire format |
 //! | `layered` | a byte layer between the transport and all of this |
 //! | `liveness`, `heartbeat`, `round_trip`, `progress` | whether the peer is there, how far away, and not too slow |
 //! | `timers`, `deadlines` | when time matters |
+//! | `counters` | what has been counted |
 //! | `buffers` | memory that is lent from one to the next |
 
 mod admit;

@@ -5,7 +5,7 @@
 //! | free | REQUEST, its first fragment | queued, arriving |
 //! | arriving | its last fragment; CANCEL | queued; answered |
 //! | queued for the application | the application takes it; it was cancelled or has expired | running; answered |
-//! | running | the application's reply | answered |
+//! | running | the application's reply; it is committed at once, as nearly all are | answered; free |
 //! | answered | the last frame of the REPLY is committed | free |
 
 use alloc::boxed::Box;

@@ -2,7 +2,7 @@
 //!
 //! What is done here is what the modules that judge [sent](super::commands), [arriving](super::admit) and
 //! [whole](super::frames) messages would do, for those messages with which hardly a rule of theirs has to do. Any other message is
-//! left to them, with nothing changed; so nothing is refused here.
+//! left to them, with nothing changed. What is refused here is what they would refuse.
 
 use alloc::boxed::Box;
 use core::time::Duration;
