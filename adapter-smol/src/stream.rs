@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::mem;
 use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,6 +18,10 @@ pub struct Stream {
     socket: Async<TcpStream>,
     /// There is nothing to read, as far as was seen: the reactor says when there is.
     waits: bool,
+    /// The task has been woken since.
+    woken: bool,
+    /// The socket was asked in place of the reactor, which may have yet to say what is known by that.
+    is_ahead: bool,
 }
 
 impl Stream {
@@ -26,25 +31,38 @@ impl Stream {
     /// If the connection has ended already.
     pub fn new(stream: Async<TcpStream>) -> io::Result<Self> {
         adapter_kit::configure(stream.get_ref())?;
-        Ok(Self { socket: stream, waits: false })
+        Ok(Self { socket: stream, waits: false, woken: false, is_ahead: false })
     }
 
-    /// Tries until it works, fails, or has to wait for the socket to become readable. While it waits, the socket is not asked.
+    /// Tries until it works, fails, or has to wait for the socket to become readable. While it waits, the socket is not asked, unless
+    /// the task has been woken.
     fn read<T>(
         &mut self,
         cx: &mut Context<'_>,
         mut read: impl FnMut(&TcpStream) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
-            if self.waits {
-                ready!(self.socket.poll_readable(cx))?;
-                self.waits = false;
+            let woken = mem::take(&mut self.woken);
+            if self.waits && !woken {
+                ready!(self.poll_readable(cx))?;
             }
+            self.is_ahead |= self.waits && woken;
+            self.waits = false;
             match read(self.socket.get_ref()) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.waits = true,
                 result => return Poll::Ready(result),
             }
         }
+    }
+
+    /// Asks the reactor. It holds an event to be older than the question if another of its threads was at work when the question was
+    /// put, and wakes the task once more, which takes several times as long as to ask the socket. That is why a task that
+    /// has been woken does so.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if mem::take(&mut self.is_ahead) {
+            ready!(self.socket.poll_readable(cx))?;
+        }
+        self.socket.poll_readable(cx)
     }
 }
 
@@ -95,6 +113,10 @@ impl Io for Stream {
                 result => return Poll::Ready(result),
             }
         }
+    }
+
+    fn may_have_come(&mut self) {
+        self.woken = true;
     }
 
     fn limit_stalls(&mut self, longest: Duration) {
@@ -159,3 +181,44 @@ impl proto_core::peer::Sleep for Sleep {
 const ASKING: Duration = Duration::from_micros(15);
 /// A hundred years: more than that overflows the clocks of some systems.
 const FAR_AHEAD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::task::{Wake, Waker};
+    use std::thread::{self, Thread};
+
+    use super::*;
+
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    /// No thread blocks on a future here, so that the reactor's own thread is at work in it all the time.
+    #[test]
+    fn a_task_that_was_woken_finds_what_it_was_woken_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut near = Stream::new(Async::new(listener.accept().unwrap().0).unwrap()).unwrap();
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let cx = &mut Context::from_waker(&waker);
+        for number in 0..100 {
+            let mut came = Vec::new();
+            assert!(near.poll_read(cx, 100, &mut |read| came.extend_from_slice(read)).is_pending());
+            far.write_all(&[number]).unwrap();
+            thread::park_timeout(Duration::from_secs(10));
+            while near.socket.get_ref().peek(&mut [0]).is_err() {
+                thread::yield_now();
+            }
+            near.may_have_come();
+            let read = near.poll_read(cx, 100, &mut |read| came.extend_from_slice(read));
+            assert!(matches!(read, Poll::Ready(Ok(1))), "at {number}: {read:?}");
+            assert_eq!(came, [number]);
+        }
+    }
+}

@@ -199,6 +199,10 @@ impl<S: Io> Io for ObservedStream<S> {
         self.inner.taken()
     }
 
+    fn may_have_come(&mut self) {
+        self.inner.may_have_come();
+    }
+
     fn limit_stalls(&mut self, longest: Duration) {
         self.inner.limit_stalls(longest);
     }

@@ -34,6 +34,8 @@
 //! - **No more than asked for.** The driver reads little at a time when both ends are busy with many small messages: then both work at
 //!   once. For busy polling, [`read_now`](crate::peer::Io::read_now) asks the system itself (`adapter_kit::read_now` does so), and
 //!   [`wake_soon`](crate::peer::Sleep::wake_soon) lets everybody else have a turn before the next question. Both may be left out.
+//! - **Woken for nothing.** [`may_have_come`](crate::peer::Io::may_have_come) says that a task that rested has been woken, for readiness-based
+//!   runtimes whose word that there is something may come one wake-up late. Leave it out if yours is sure.
 //! - **Options**, on both ends, opened and accepted: `adapter_kit::configure` sets `TCP_NODELAY` and what else a long connection wants; without
 //!   it small messages wait 40 ms for each other. `limit_stalls` and `limit_receive_buffer` of a TCP stream are those of `adapter_kit`.
 //!

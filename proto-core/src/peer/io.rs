@@ -65,6 +65,11 @@ pub trait Io {
         0
     }
 
+    /// Says that the task was woken, and that nobody else is known to have done so: there may be something to read. For transports
+    /// that would ask their runtime before they read, where asking the system itself is surer. It is a guess: whoever finds nothing
+    /// then has to have the task woken like any other. Default: does nothing.
+    fn may_have_come(&mut self) {}
+
     /// Says how long the other end may take nothing before the connection is given up, for transports that have such a limit
     /// of their own, which must not be shorter. Default: does nothing.
     fn limit_stalls(&mut self, longest: Duration) {

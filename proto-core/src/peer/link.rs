@@ -48,6 +48,11 @@ impl<I: Io> Link<I> {
         wants && !self.write_blocked
     }
 
+    /// The task was woken, and nobody but the transport is known to have done so.
+    pub(super) fn may_have_come(&mut self) {
+        self.io.may_have_come();
+    }
+
     /// Reads the rest of a large body straight into its own memory, if one is arriving and the transport can. Otherwise there may be
     /// something to be [read](Self::read).
     pub(super) fn read_body(

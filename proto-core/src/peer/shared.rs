@@ -131,10 +131,10 @@ impl State {
         }
     }
 
-    /// The driver has its turn.
-    pub(super) fn begin_turn(&mut self) {
-        self.rests = false;
+    /// The driver has its turn. Says whether it was at rest, so that nobody here has woken it.
+    pub(super) fn begin_turn(&mut self) -> bool {
         self.borrow();
+        mem::take(&mut self.rests)
     }
 
     /// Begins to work, with the memory that others have lent.

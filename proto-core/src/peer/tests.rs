@@ -44,6 +44,8 @@ struct Script {
     end_of_input: bool,
     reads: usize,
     writes: usize,
+    /// How often it was told that it may have woken the task.
+    may_have_come: usize,
     /// Whether it can be asked what is there now, and how often it has been.
     reads_now: bool,
     asked: usize,
@@ -172,6 +174,10 @@ impl Io for Transport {
 
     fn taken(&self) -> usize {
         self.script(|script| script.taken)
+    }
+
+    fn may_have_come(&mut self) {
+        self.script(|script| script.may_have_come += 1);
     }
 
     fn limit_stalls(&mut self, longest: Duration) {

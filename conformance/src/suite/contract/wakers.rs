@@ -19,6 +19,7 @@ const MUCH: usize = 24 << 20;
 
 /// Both directions wait at the same time, and each is woken for itself; whoever asked last is woken.
 pub(super) async fn check<R: Runtime>(runtime: &R) -> Checked {
+    told(runtime).await?;
     let ends = pair(runtime).await?;
     for (here, there) in [(0, 1), (1, 0)] {
         let (near, far) = (&ends[here], &ends[there]);
@@ -71,6 +72,30 @@ pub(super) async fn check<R: Runtime>(runtime: &R) -> Checked {
     acceptor
         .seen(runtime, "Listener::poll_accept: the task that asked last is not woken when a connection comes")
         .await
+}
+
+/// A stream that is told that it may have woken the task, rightly or not, has it woken by what comes next.
+async fn told<R: Runtime>(runtime: &R) -> Checked {
+    let [near, far] = pair(runtime).await?;
+    for _ in 0..5 {
+        let reader = Woken::default();
+        for _ in 0..2 {
+            near.0.borrow_mut().may_have_come();
+            must(
+                !near.is_readable(&reader),
+                "Io::may_have_come: something is read although nothing was written",
+            )?;
+        }
+        far.write(b"!").await.map_err(wrong("Io::poll_write"))?;
+        reader
+            .seen(runtime, "Io::may_have_come: the task that reads then is not woken by what comes next")
+            .await?;
+        near.0.borrow_mut().may_have_come();
+        in_time("Io::may_have_come: what was written does not arrive", near.read())
+            .await?
+            .map_err(wrong("Io::poll_read"))?;
+    }
+    Ok(())
 }
 
 static FILLER: [u8; 64 << 10] = [7; 64 << 10];

@@ -131,7 +131,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let mut now = known;
         let (reading, most) = {
             let state = &mut *shared.lock();
-            state.begin_turn();
+            if state.begin_turn() {
+                link.may_have_come();
+            }
             let mut time = || *now.insert(shared.clock.now());
             let reading =
                 if looks { link.read_body(&mut state.connection, cx, &mut time) } else { Reading::Unwanted };

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::pin::pin;
 use core::task::{Poll, Waker};
 use std::io::ErrorKind;
 use std::sync::Mutex;
@@ -212,6 +213,29 @@ fn reading_goes_on_when_a_handler_has_made_room() {
     waker.expect("a handler waits").wake();
     assert!(rig.drive().is_pending());
     assert!(rig.transport.script(|script| script.reads) > reads, "the transport has been asked");
+}
+
+#[test]
+fn a_transport_is_told_that_it_may_have_woken_a_driver_that_nobody_else_has() {
+    let mut rig = Rig::open(NoHandler, 2);
+    let told = |rig: &mut Rig<NoHandler>| {
+        let drives = rig.drive();
+        assert!(drives.is_pending());
+        rig.transport.script(|script| core::mem::take(&mut script.may_have_come))
+    };
+    told(&mut rig);
+    assert_eq!(told(&mut rig), 1);
+    let mut call = pin!(rig.peer().call(1, ""));
+    assert!(poll(call.as_mut()).is_pending());
+    assert_eq!(told(&mut rig), 0, "a caller woke it");
+    assert_eq!(told(&mut rig), 1);
+    rig.deliver();
+    rig.echo();
+    rig.exchange();
+    assert_eq!(told(&mut rig), 1);
+    // It was at work, and is woken by itself.
+    assert_eq!(told(&mut rig), 0);
+    assert!(poll(call.as_mut()).is_ready());
 }
 
 #[test]
