@@ -90,9 +90,9 @@ impl PartialEq for Layers {
 
 impl Eq for Layers {}
 
-/// Why a layer failed, in words for people.
+/// Why a layer failed, in words for people. Whoever remembers it needs room for one reference: `LayerError(&"the record is too long")`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LayerError(pub &'static str);
+pub struct LayerError(pub &'static &'static str);
 
 impl fmt::Display for LayerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

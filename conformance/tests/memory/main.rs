@@ -20,8 +20,8 @@ use proto_core::{Config, Connection, HeartbeatConfig, Message, Role, SharedConfi
 /// What a `Connection` takes itself, in bytes, with no heap behind it.
 ///
 /// A server of a million connections pays this a million times: lower it when the connection gets smaller, and raise it
-/// only with a reason. The aim is 400.
-const LARGEST_CONNECTION: usize = 504;
+/// only with a reason.
+const LARGEST_CONNECTION: usize = 400;
 
 /// Whatever two connections do, `held_bytes` is what the allocator says, to the byte, after every step. When all has
 /// been said and taken, they hold nothing, nor when they have ended.

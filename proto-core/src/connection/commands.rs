@@ -188,7 +188,7 @@ impl Connection {
     /// Says how many bytes of replies have been polled and are still kept for somebody who has not taken them: they go on
     /// counting against [`Config::undelivered_limit`](crate::Config::undelivered_limit). For drivers that keep outcomes
     /// for their callers.
-    pub const fn hold_replies(&mut self, bytes: usize) {
+    pub fn hold_replies(&mut self, bytes: usize) {
         self.events.keep(bytes);
     }
 
@@ -210,6 +210,7 @@ impl Connection {
         self.events.shrink();
         self.calls.shrink();
         self.requests.shrink();
+        self.timers.shrink();
     }
 
     /// Closes: sends what has been accepted, then CLOSE, and waits a bounded time for the peer to do the same.

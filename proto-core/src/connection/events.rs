@@ -15,8 +15,6 @@ use crate::wire::Sequence;
 pub(super) struct Events {
     /// Kept for the next event while there is none, until somebody else wants it.
     queue: Option<Box<Queue>>,
-    /// Lengths of replies that have been polled and are still kept for the application.
-    kept: usize,
 }
 
 #[derive(Debug, Default)]
@@ -26,13 +24,15 @@ pub(super) struct Queue {
     held: usize,
     /// Lengths of the replies in the queue, and of those that are arriving in fragments.
     replies: usize,
+    /// Lengths of replies that have been polled and are still kept for the application.
+    kept: usize,
     /// `Writable` is in the queue. Once is enough, for an application that sends and takes no events.
     writable: bool,
 }
 
 impl Events {
     pub(super) const fn new() -> Self {
-        Self { queue: None, kept: 0 }
+        Self { queue: None }
     }
 
     /// Appends an event that holds this many bytes.
@@ -125,7 +125,7 @@ impl Events {
 
     /// Lends the queue to somebody else, if it is empty.
     pub(super) fn lend(&mut self) -> Option<Box<Queue>> {
-        self.queue.take_if(|queue| queue.queue.is_empty() && queue.replies == 0)
+        self.queue.take_if(|queue| queue.queue.is_empty() && queue.replies == 0 && queue.kept == 0)
     }
 
     /// Takes a queue that somebody else has no use for, unless there is one here.
@@ -155,16 +155,18 @@ impl Events {
 
     /// Lengths of the replies that wait, here or with whoever polled them, or are on their way.
     pub(super) fn reply_bytes(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.replies) + self.kept
+        self.queue.as_ref().map_or(0, |queue| queue.replies + queue.kept)
     }
 
-    pub(super) const fn keep(&mut self, kept: usize) {
-        self.kept = kept;
+    pub(super) fn keep(&mut self, kept: usize) {
+        if kept > 0 || self.queue.is_some() {
+            self.queue().kept = kept;
+        }
     }
 
     /// One more reply of this length is kept for the application.
-    pub(super) const fn keep_more(&mut self, length: usize) {
-        self.kept += length;
+    pub(super) fn keep_more(&mut self, length: usize) {
+        self.queue().kept += length;
     }
 
     pub(super) fn held_bytes(&self) -> usize {

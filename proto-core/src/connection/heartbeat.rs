@@ -7,7 +7,6 @@
 use core::time::Duration;
 
 use super::Role;
-use super::progress::Progress;
 use super::round_trip::Measured;
 use crate::rng::Rng;
 use crate::time::{Instant, nanos};
@@ -25,8 +24,6 @@ pub(super) struct Liveness {
     /// When the newest PING was sent, and when the newest that has been answered.
     probed: Option<Instant>,
     answered: Option<Instant>,
-    /// How the frame that is arriving comes on.
-    pub(super) progress: Progress,
     /// When the last message came or was accepted for sending.
     pub(super) last_message: Instant,
 }
@@ -41,7 +38,6 @@ impl Liveness {
             rng: Rng::new(seed),
             probed: None,
             answered: None,
-            progress: Progress::new(now),
             last_message: now,
         }
     }

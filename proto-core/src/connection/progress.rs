@@ -49,31 +49,33 @@ impl Connection {
         let running = self.is_running();
         let within = self.inbound.is_within_a_frame()
             || self.layer.as_ref().is_some_and(|layered| layered.is_within_a_record());
-        let (Some(limits), Some(liveness)) = (self.config.progress, &mut self.liveness) else { return };
+        let Some(limits) = self.config.progress else { return };
         let now = self.now;
         if !running || !within {
             self.timers.clear(Timer::Progress);
         } else if !self.timers.is_set(Timer::Progress) || self.counters.frames() != frames_before {
-            liveness.progress = Progress::new(now);
+            *self.timers.progress() = Progress::new(now);
             self.timers.set(Timer::Progress, now, limits.pause);
-        } else if bytes > 0 && liveness.progress.add(now, bytes, &limits) {
+        } else if bytes > 0 && self.timers.progress().add(now, bytes, &limits) {
             self.fail(CloseReason::TimedOut(Limit::Progress));
         }
     }
 
     /// Nothing may have come for too long in the middle of a frame.
     pub(super) fn check_pause(&mut self) {
-        let (Some(limits), Some(liveness)) = (self.config.progress, &mut self.liveness) else { return };
-        let due = liveness.progress.arrived + limits.pause;
+        let Some(limits) = self.config.progress else { return };
+        let progress = self.timers.progress();
+        let due = progress.arrived + limits.pause;
         // Who looks so late was not running, and cannot say what the peer did meanwhile.
         let excused = self.now.saturating_since(due) >= limits.window;
         if due <= self.now && !excused {
             return self.fail(CloseReason::TimedOut(Limit::Progress));
         }
         if due <= self.now {
-            liveness.progress.arrived = self.now;
+            progress.arrived = self.now;
         }
-        self.timers.set(Timer::Progress, liveness.progress.arrived, limits.pause);
+        let arrived = progress.arrived;
+        self.timers.set(Timer::Progress, arrived, limits.pause);
     }
 }
 

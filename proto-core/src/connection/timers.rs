@@ -3,6 +3,9 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
+#[cfg(feature = "peer")]
+use super::buffers::Boxes;
+use super::progress::Progress;
 use crate::time::Instant;
 
 /// When a connection next wants [`handle_timeout`](crate::Connection::handle_timeout), and what for.
@@ -40,50 +43,49 @@ pub enum Timer {
 
 /// The timers that exist once in a connection. Each is set or not.
 ///
-/// Two are set and cleared all the time. Of the others, most connections have none: they are kept while one of them is set.
+/// Most connections at rest have none: what holds them is kept while one is set, and for the next one, until somebody else wants it.
+#[derive(Debug, Default)]
+pub(super) struct Timers(Option<Box<Clockwork>>);
+
+/// What holds timers, and what is measured beside one of them.
 #[derive(Debug)]
-pub(super) struct Timers {
-    often: [Instant; OFTEN.len()],
-    rarely: Option<Box<[Instant; RARELY.len()]>>,
+pub(super) struct Clockwork {
+    at: [Instant; FIXED.len()],
+    progress: Progress,
 }
 
-const OFTEN: [Timer; 2] = [Timer::Progress, Timer::WriteStall];
-const RARELY: [Timer; 5] = [Timer::Age, Timer::Closing, Timer::Drain, Timer::Handshake, Timer::Idle];
+const FIXED: [Timer; 7] = [
+    Timer::Age,
+    Timer::Closing,
+    Timer::Drain,
+    Timer::Handshake,
+    Timer::Idle,
+    Timer::Progress,
+    Timer::WriteStall,
+];
 /// A timer that is not set is never due.
 const UNSET: Instant = Instant::MAX;
 
-/// Where a timer stands.
-enum Place {
-    Often(usize),
-    Rarely(usize),
-}
-
-impl Default for Timers {
+impl Default for Clockwork {
     fn default() -> Self {
-        Self { often: [UNSET; OFTEN.len()], rarely: None }
+        Self { at: [UNSET; FIXED.len()], progress: Progress::new(Instant::EPOCH) }
     }
 }
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, now: Instant, after: Duration) {
-        *self.place(timer) = now + after;
+        self.clockwork().at[place(timer)] = now + after;
     }
 
     /// Sets a timer unless it is due before that anyway.
     pub(super) fn set_earlier(&mut self, timer: Timer, at: Instant) {
-        let place = self.place(timer);
-        *place = at.min(*place);
+        let own = &mut self.clockwork().at[place(timer)];
+        *own = at.min(*own);
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {
-        match place(timer) {
-            Place::Often(place) => self.often[place] = UNSET,
-            Place::Rarely(place) => {
-                if let Some(rarely) = &mut self.rarely {
-                    rarely[place] = UNSET;
-                }
-                self.rarely.take_if(|rarely| **rarely == [UNSET; RARELY.len()]);
-            }
+        if let Some(clockwork) = &mut self.0 {
+            clockwork.at[place(timer)] = UNSET;
         }
     }
 
@@ -92,27 +94,18 @@ impl Timers {
     }
 
     pub(super) fn is_set(&self, timer: Timer) -> bool {
-        let at = match place(timer) {
-            Place::Often(place) => self.often[place],
-            Place::Rarely(place) => self.rarely.as_ref().map_or(UNSET, |rarely| rarely[place]),
-        };
-        at != UNSET
+        self.0.as_ref().is_some_and(|clockwork| clockwork.at[place(timer)] != UNSET)
     }
 
     /// When the earliest is due that is set; [`Instant::MAX`] if none is.
     pub(super) fn earliest(&self) -> Instant {
-        let [progress, write_stall] = self.often;
-        let often = progress.min(write_stall);
-        self.rarely
-            .as_ref()
-            .map_or(often, |rarely| rarely.iter().fold(often, |earliest, &at| earliest.min(at)))
+        self.0.as_ref().map_or(UNSET, |clockwork| clockwork.earliest())
     }
 
     /// The earliest one that is set.
     pub(super) fn next(&self) -> Option<Deadline> {
-        let often = OFTEN.iter().zip(&self.often);
-        let rarely = self.rarely.iter().flat_map(|rarely| RARELY.iter().zip(rarely.iter()));
-        let (&timer, &at) = rarely.chain(often).min_by_key(|&(_, &at)| at)?;
+        let set = self.0.iter().flat_map(|clockwork| FIXED.iter().zip(&clockwork.at));
+        let (&timer, &at) = set.min_by_key(|&(_, &at)| at)?;
         (at != UNSET).then_some(Deadline { at, timer })
     }
 
@@ -123,30 +116,54 @@ impl Timers {
         Some(due.timer)
     }
 
-    pub(super) fn held_bytes(&self) -> usize {
-        self.rarely.as_ref().map_or(0, |rarely| size_of_val(&**rarely))
+    /// How the frame comes on that [`Timer::Progress`] is set for.
+    pub(super) fn progress(&mut self) -> &mut Progress {
+        &mut self.clockwork().progress
     }
 
-    fn place(&mut self, timer: Timer) -> &mut Instant {
-        match place(timer) {
-            Place::Often(place) => &mut self.often[place],
-            Place::Rarely(place) => {
-                &mut self.rarely.get_or_insert_with(|| Box::new([UNSET; RARELY.len()]))[place]
-            }
+    pub(super) fn held_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |clockwork| size_of_val(&**clockwork))
+    }
+
+    /// Gives back what is kept for the next timer, if none is set.
+    pub(super) fn shrink(&mut self) {
+        drop(self.lend());
+    }
+
+    /// Lends what holds timers to somebody else, if none is set.
+    pub(super) fn lend(&mut self) -> Option<Box<Clockwork>> {
+        self.0.take_if(|clockwork| clockwork.earliest() == UNSET)
+    }
+
+    /// Takes what somebody else has no use for, unless there is one here.
+    #[cfg(feature = "peer")]
+    pub(super) fn borrow(&mut self, clockworks: &mut Boxes<Clockwork>) {
+        if self.0.is_none() {
+            self.0 = clockworks.pop();
         }
+    }
+
+    fn clockwork(&mut self) -> &mut Clockwork {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Clockwork {
+    fn earliest(&self) -> Instant {
+        self.at.iter().fold(UNSET, |earliest, &at| earliest.min(at))
     }
 }
 
 /// Where a timer stands among those that are kept here.
-const fn place(timer: Timer) -> Place {
+const fn place(timer: Timer) -> usize {
     match timer {
-        Timer::Progress => Place::Often(0),
-        Timer::WriteStall => Place::Often(1),
-        Timer::Age => Place::Rarely(0),
-        Timer::Closing => Place::Rarely(1),
-        Timer::Drain => Place::Rarely(2),
-        Timer::Handshake => Place::Rarely(3),
-        Timer::Idle => Place::Rarely(4),
+        Timer::Age => 0,
+        Timer::Closing => 1,
+        Timer::Drain => 2,
+        Timer::Handshake => 3,
+        Timer::Idle => 4,
+        Timer::Progress => 5,
+        Timer::WriteStall => 6,
         Timer::Call | Timer::Heartbeat => panic!("this timer is kept elsewhere"),
     }
 }
@@ -158,14 +175,15 @@ mod tests {
     #[test]
     fn every_fixed_timer_has_its_place() {
         let mut timers = Timers::default();
-        for (nth, timer) in (0..).zip(RARELY.into_iter().chain(OFTEN)) {
+        for (nth, timer) in (0..).zip(FIXED) {
             timers.set(timer, Instant::EPOCH, Duration::from_secs(nth));
         }
-        for timer in RARELY.into_iter().chain(OFTEN) {
+        for timer in FIXED {
             assert!(timers.is_set(timer));
             assert_eq!(timers.pop_due(Instant::EPOCH + Duration::from_secs(9)), Some(timer));
             assert!(!timers.is_set(timer));
         }
+        timers.shrink();
         assert_eq!(timers.held_bytes(), 0);
     }
 
