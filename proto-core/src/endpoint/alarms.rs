@@ -12,6 +12,7 @@ use core::mem;
 use core::task::{Context, Poll, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::connection_task::Office;
 use super::runtime::Runtime;
 use crate::peer::{Clock, Sleep};
 use crate::time::Instant;
@@ -33,19 +34,9 @@ struct State {
 }
 
 impl<R: Runtime> Alarms<R> {
-    pub(super) fn new(runtime: R) -> Arc<Self> {
+    pub(super) fn new(runtime: R) -> Self {
         let clock = runtime.clock();
-        Arc::new(Self { runtime, clock, state: Mutex::default() })
-    }
-
-    /// An alarm, not set.
-    pub(super) fn alarm(self: &Arc<Self>) -> Alarm<R> {
-        self.lock().users += 1;
-        Alarm { alarms: self.clone(), place: None, own: None }
-    }
-
-    pub(super) fn keeper(self: &Arc<Self>) -> Keeper<R> {
-        Keeper { alarms: self.clone(), sleep: self.runtime.sleep() }
+        Self { runtime, clock, state: Mutex::default() }
     }
 }
 
@@ -55,23 +46,35 @@ impl<R> Alarms<R> {
     }
 }
 
-/// One connection's alarm.
+/// One connection's alarm, and its way to all that the connections of the server share.
 pub(super) struct Alarm<R: Runtime> {
-    alarms: Arc<Alarms<R>>,
+    office: Arc<Office<R>>,
     place: Option<Place>,
     /// For what needs one of the runtime itself.
     own: Option<Box<R::Sleep>>,
+}
+
+impl<R: Runtime> Alarm<R> {
+    /// An alarm, not set.
+    pub(super) fn new(office: &Arc<Office<R>>) -> Self {
+        office.alarms.lock().users += 1;
+        Self { office: office.clone(), place: None, own: None }
+    }
+
+    pub(super) const fn office(&self) -> &Arc<Office<R>> {
+        &self.office
+    }
 }
 
 impl<R: Runtime> Sleep for Alarm<R> {
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         // Whoever is to be woken soon is at work by now.
         self.own = None;
-        if self.alarms.clock.now() >= at {
+        if self.office.alarms.clock.now() >= at {
             return Poll::Ready(());
         }
         let (keeper, old) = {
-            let mut state = self.alarms.lock();
+            let mut state = self.office.alarms.lock();
             let state = &mut *state;
             let old = state.table.set(&mut self.place, at, cx.waker());
             (state.keeper.take_if(|(_, until)| at < *until), old)
@@ -84,14 +87,14 @@ impl<R: Runtime> Sleep for Alarm<R> {
     }
 
     fn wake_soon(&mut self, cx: &mut Context<'_>) {
-        self.own.get_or_insert_with(|| Box::new(self.alarms.runtime.sleep())).wake_soon(cx);
+        self.own.get_or_insert_with(|| Box::new(self.office.alarms.runtime.sleep())).wake_soon(cx);
     }
 }
 
 impl<R: Runtime> Drop for Alarm<R> {
     fn drop(&mut self) {
         let (keeper, old) = {
-            let mut state = self.alarms.lock();
+            let mut state = self.office.alarms.lock();
             state.users -= 1;
             let old = self.place.take().and_then(|place| state.table.leave(place));
             // The keeper is no longer needed when there is nobody to keep anything for.
@@ -106,16 +109,20 @@ impl<R: Runtime> Drop for Alarm<R> {
 
 /// Wakes connections when their time has come, until there is nobody left who could set an alarm.
 pub(super) struct Keeper<R: Runtime> {
-    alarms: Arc<Alarms<R>>,
+    office: Arc<Office<R>>,
     sleep: R::Sleep,
 }
 
 impl<R: Runtime> Keeper<R> {
+    pub(super) fn new(office: &Arc<Office<R>>) -> Self {
+        Self { office: office.clone(), sleep: office.alarms.runtime.sleep() }
+    }
+
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let now = self.alarms.clock.now();
+            let now = self.office.alarms.clock.now();
             let (due, next, old) = {
-                let mut state = self.alarms.lock();
+                let mut state = self.office.alarms.lock();
                 if state.users == 0 {
                     return Poll::Ready(());
                 }
@@ -131,7 +138,7 @@ impl<R: Runtime> Keeper<R> {
                 return Poll::Pending;
             }
             // A timer that is early is asked again, with the clock's time in between.
-            if self.alarms.clock.now() < at {
+            if self.office.alarms.clock.now() < at {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

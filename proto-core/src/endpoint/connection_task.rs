@@ -1,5 +1,6 @@
 //! What a server spawns beside itself.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
@@ -19,14 +20,15 @@ pub struct ConnectionTask<R: Runtime, H: Handler>(Task<R, H>);
 
 enum Task<R: Runtime, H: Handler> {
     /// The driver goes before the connection leaves the server.
-    Connection(Option<Driver<R::Stream, Alarm<R>, H>>, Arc<Office<R>>),
-    Keeper(Keeper<R>),
+    Connection(Option<Driver<R::Stream, Alarm<R>, H>>),
+    /// There is one, and it would take more room than any connection need have.
+    Keeper(Box<Keeper<R>>),
 }
 
 /// What the connections of a server share. A runtime that has threads of its own keeps them for as long as it has connections.
 pub(super) struct Office<R> {
     pub(super) registry: Arc<Registry>,
-    pub(super) alarms: Arc<Alarms<R>>,
+    pub(super) alarms: Alarms<R>,
     pub(super) handshake_error: Option<HandshakeHook>,
 }
 
@@ -35,19 +37,20 @@ pub(super) type HandshakeHook = Arc<dyn Fn(SocketAddr, &CloseReason) + Send + Sy
 
 impl<R: Runtime, H: Handler> ConnectionTask<R, H> {
     /// Drives a connection that has [entered](Registry::enter) the server.
-    pub(super) const fn connection(driver: Driver<R::Stream, Alarm<R>, H>, office: Arc<Office<R>>) -> Self {
-        Self(Task::Connection(Some(driver), office))
+    pub(super) const fn connection(driver: Driver<R::Stream, Alarm<R>, H>) -> Self {
+        Self(Task::Connection(Some(driver)))
     }
 
-    pub(super) fn keeper(alarms: &Arc<Alarms<R>>) -> Self {
-        Self(Task::Keeper(alarms.keeper()))
+    pub(super) fn keeper(office: &Arc<Office<R>>) -> Self {
+        Self(Task::Keeper(Box::new(Keeper::new(office))))
     }
 }
 
 impl<R: Runtime, H: Handler> Drop for ConnectionTask<R, H> {
     fn drop(&mut self) {
-        if let Task::Connection(driver, office) = &mut self.0 {
+        if let Task::Connection(driver) = &mut self.0 {
             if let Some(driver) = driver.take() {
+                let office = driver.sleep().office().clone();
                 // Even if something panics while the driver is dropped.
                 let _leaving = Leaving { registry: &office.registry, id: driver.peer().id() };
                 drop(driver);
@@ -73,13 +76,13 @@ impl<R: Runtime, H: Handler> Future for ConnectionTask<R, H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
-            Task::Connection(Some(driver), office) => Pin::new(&mut *driver).poll(cx).map(|reason| {
-                let hook = office.handshake_error.as_ref().filter(|_| !driver.was_open());
+            Task::Connection(Some(driver)) => Pin::new(&mut *driver).poll(cx).map(|reason| {
+                let hook = driver.sleep().office().handshake_error.as_ref().filter(|_| !driver.was_open());
                 if let (Some(hook), Some(remote)) = (hook, driver.peer().remote_addr()) {
                     hook(remote, &reason);
                 }
             }),
-            Task::Connection(None, _) => Poll::Ready(()),
+            Task::Connection(None) => Poll::Ready(()),
             Task::Keeper(keeper) => keeper.poll(cx),
         }
     }
@@ -90,7 +93,7 @@ impl<R: Runtime, H: Handler> Unpin for ConnectionTask<R, H> {}
 impl<R: Runtime, H: Handler> fmt::Debug for ConnectionTask<R, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("ConnectionTask");
-        if let Task::Connection(Some(driver), _) = &self.0 {
+        if let Task::Connection(Some(driver)) = &self.0 {
             shown.field("driver", driver);
         }
         shown.finish_non_exhaustive()

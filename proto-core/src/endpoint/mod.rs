@@ -54,6 +54,7 @@ mod connection_task;
 mod error;
 mod names;
 mod registry;
+mod roll;
 mod runtime;
 mod server;
 mod shared;

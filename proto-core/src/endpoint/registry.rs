@@ -1,6 +1,5 @@
 //! The connections of a server: who is there, and a word to all of them.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::roll::Roll;
 use crate::error::{Refusal, Refused};
 use crate::event::{Message, Route};
 use crate::peer::{Peer, message};
@@ -25,7 +25,7 @@ pub(super) struct Registry {
 
 #[derive(Debug, Default)]
 struct State {
-    peers: BTreeMap<u64, Peer>,
+    peers: Roll<Peer>,
     next_id: u64,
     /// Connections that were taken and have not ended, whether they are in `peers` or not.
     live: usize,
@@ -115,7 +115,7 @@ impl Registry {
         let (peer, servers) = {
             let mut state = self.lock();
             state.live -= 1;
-            (state.peers.remove(&id), state.take_watchers(false))
+            (state.peers.remove(id), state.take_watchers(false))
         };
         drop(peer);
         servers.into_iter().for_each(Waker::wake);
@@ -144,7 +144,7 @@ impl Registry {
         let (peers, servers) = {
             let mut state = self.lock();
             state.stopping = Some(stop.clone());
-            (state.peers.values().cloned().collect::<Vec<_>>(), state.take_watchers(true))
+            (state.peers.iter().cloned().collect::<Vec<_>>(), state.take_watchers(true))
         };
         for peer in peers {
             stop.tell(&peer);
@@ -172,13 +172,13 @@ impl ServerHandle {
     /// The open connections, oldest first. One whose [`Handler::open`](crate::peer::Handler::open) has not answered is not
     /// among them: who wants unique names reserves them in a table of its own.
     pub fn peers(&self) -> Vec<Peer> {
-        let peers: Vec<Peer> = self.0.lock().peers.values().cloned().collect();
+        let peers: Vec<Peer> = self.0.lock().peers.iter().cloned().collect();
         peers.into_iter().filter(takes_pushes).collect()
     }
 
     /// The connection with this number, if it is open.
     pub fn peer(&self, id: u64) -> Option<Peer> {
-        let peer = self.0.lock().peers.get(&id).cloned();
+        let peer = self.0.lock().peers.get(id).cloned();
         peer.filter(takes_pushes)
     }
 

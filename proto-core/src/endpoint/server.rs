@@ -10,7 +10,7 @@ use std::io;
 
 use super::accept::AcceptBackoff;
 use super::address::Address;
-use super::alarms::Alarms;
+use super::alarms::{Alarm, Alarms};
 use super::connection_task::{ConnectionTask, HandshakeHook, Office};
 use super::error::{AddressAction, AddressError, BindError};
 use super::registry::{Registry, ServerHandle, Stop, Until};
@@ -125,12 +125,14 @@ impl<R: Runtime, H: Handler> Server<R, H> {
         let busy_poll = self.busy_poll;
         let place = registry.join();
         let (clock, mut sleep, mut backoff) = (runtime.clock(), runtime.sleep(), AcceptBackoff::new());
-        let alarms = Alarms::new(runtime.clone());
+        let office = Arc::new(Office {
+            registry: registry.clone(),
+            alarms: Alarms::new(runtime.clone()),
+            handshake_error: hooks.handshake_error,
+        });
         // As long as the server is there, the keeper is.
-        let _present = alarms.alarm();
-        runtime.spawn(ConnectionTask::keeper(&alarms));
-        let office =
-            Arc::new(Office { registry: registry.clone(), alarms, handshake_error: hooks.handshake_error });
+        let _present = Alarm::new(&office);
+        runtime.spawn(ConnectionTask::keeper(&office));
         loop {
             let accepted = poll_fn(|cx| {
                 let limited = max_connections.is_some();
@@ -154,12 +156,12 @@ impl<R: Runtime, H: Handler> Server<R, H> {
                         id,
                         &clock,
                         stream,
-                        office.alarms.alarm(),
+                        Alarm::new(&office),
                         handler.clone(),
                     );
                     let driver = driver.busy_poll(busy_poll);
                     registry.enter(driver.peer());
-                    runtime.spawn(ConnectionTask::connection(driver, office.clone()));
+                    runtime.spawn(ConnectionTask::connection(driver));
                 }
                 Some(Err(error)) => {
                     registry.count_accept_failure();

@@ -176,6 +176,12 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         &self.peer
     }
 
+    /// What wakes it in time.
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn sleep(&self) -> &S {
+        &self.sleep
+    }
+
     /// How many handlers wait.
     #[cfg(test)]
     pub(super) fn waiting_handlers(&self) -> usize {
