@@ -143,7 +143,7 @@ impl State {
 
     /// Whether another connection may follow, on which calls are made again.
     fn keeps_calls(&self) -> bool {
-        self.session.is_some()
+        self.aside.session().is_some()
     }
 
     /// Sets the deadlines of the calls that were made since the driver's last turn.

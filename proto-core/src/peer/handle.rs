@@ -50,7 +50,7 @@ impl Peer {
 
     /// Where the other end is, if the transport has such addresses. Of a client that has lost its connection, where it was.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.0.lock().remote.address()
+        self.0.lock().remote()
     }
 
     /// Calls the other end: `peer.call("echo", "hello").await`. Options are set on the [`Call`] before it is awaited.
@@ -158,7 +158,7 @@ impl Peer {
                 state.admit_queue(now, wakers);
             }
             // No event says so to the side that begins it.
-            wakers.extend(state.watchers.take_all());
+            wakers.extend(state.take_watchers());
         });
     }
 
@@ -270,13 +270,13 @@ impl Peer {
     /// # }
     /// ```
     pub fn set_attribute<T: Any + Send + Sync>(&self, value: T) {
-        let replaced = self.0.lock().attributes.insert(Arc::new(value));
+        let replaced = self.0.lock().set_attribute(Arc::new(value));
         drop(replaced);
     }
 
     /// The value of this type that was kept with the connection.
     pub fn attribute<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.0.lock().attributes.value()
+        self.0.lock().aside.attributes()?.value()
     }
 }
 

@@ -10,6 +10,7 @@
 //! use its connection when it is dropped.
 
 mod appetite;
+mod aside;
 mod attributes;
 mod call;
 mod callers;

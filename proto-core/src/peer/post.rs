@@ -64,7 +64,7 @@ impl State {
         let moved_up = self.callers.has_moved_up() && self.callers.take_moved_up();
         if moved_up || room || self.connection.is_closed() {
             self.admit_queue(now, wakers);
-            wakers.extend(self.watchers.take_all());
+            wakers.extend(self.take_watchers());
             self.tell_connection(now);
         }
     }
@@ -72,7 +72,7 @@ impl State {
     /// The end of a call goes to its caller.
     fn take_ended(&mut self, now: Instant, arrival: Arrival, wakers: &mut Wakers) {
         let Event::Ended { call, outcome } = arrival.into_item().into_event() else { return };
-        let hope = self.session.as_ref().is_some_and(|session| session.has_hope());
+        let hope = self.aside.session().is_some_and(|session| session.has_hope());
         let result = outcome_to_result(outcome, self.connection.close_reason());
         if hope && is_draining(&result) && self.connection.is_open() {
             // The peer takes no further calls here, and has no other way to say so: what is in flight is

@@ -5,13 +5,11 @@
 //! run.
 
 #[cfg(feature = "endpoint")]
-use alloc::boxed::Box;
 #[cfg(feature = "endpoint")]
 use core::{future::Future, mem, net::SocketAddr, task::Context};
 
 #[cfg(feature = "endpoint")]
 use super::{
-    attributes::Attributes,
     clock::Clock,
     handle::Peer,
     shared::{State, Wakers},
@@ -125,9 +123,11 @@ impl Peer {
         while connection.poll_event().is_some() {}
         let peer = Self::new(0, None, clock, connection);
         let mut state = peer.shared().lock();
-        state.session = while_down.map(|policy| Box::new(Session::new(policy)));
+        if let Some(policy) = while_down {
+            state.aside.set_session(Session::new(policy));
+        }
         // There is nothing yet to keep them with.
-        state.attributes.end();
+        state.forget();
         drop(state);
         peer
     }
@@ -144,7 +144,7 @@ impl Peer {
 
     /// Why the application wants the client to end, if it does.
     pub(crate) fn stopping(&self) -> Option<CloseReason> {
-        self.shared().lock().session.as_ref()?.stopping.clone()
+        self.shared().lock().aside.session()?.stopping.clone()
     }
 
     /// Where the client stands.
@@ -197,23 +197,23 @@ impl State {
         remote: Option<SocketAddr>,
     ) -> Connection {
         if let Some(CloseReason::Local(code)) =
-            self.session.as_ref().and_then(|session| session.stopping.as_ref())
+            self.aside.session().and_then(|session| session.stopping.as_ref())
         {
             // Whoever wanted the end, on another thread, has told the connection that goes.
             connection.abort(now, *code);
         }
-        self.remote = remote.into();
-        if let Some(session) = &mut self.session {
+        self.set_remote(remote);
+        if let Some(session) = self.aside.session_mut() {
             session.wanted = false;
         }
-        self.attributes = Attributes::default();
+        self.forgets = false;
         self.ending = false;
         mem::replace(&mut self.connection, connection)
     }
 
     /// Where the client stands.
     pub(super) fn client_state(&self) -> ClientState {
-        match (&self.session, self.connection.close_reason()) {
+        match (self.aside.session(), self.connection.close_reason()) {
             // The task that keeps the client connected says so a little later.
             (Some(session), _) if self.connection.is_running() && session.state.end().is_none() => {
                 ClientState::Connected
@@ -227,13 +227,13 @@ impl State {
 
     /// Says where the client stands now.
     pub(super) fn set_client_state(&mut self, now: Instant, client: ClientState, wakers: &mut Wakers) {
-        let Some(session) = &mut self.session else { return };
+        let Some(session) = self.aside.session_mut() else { return };
         if session.state == client {
             return;
         }
         session.state = client;
         // Whoever waits for a connection that will never be is told so.
         self.admit_queue(now, wakers);
-        wakers.extend(self.watchers.take_all());
+        wakers.extend(self.take_watchers());
     }
 }

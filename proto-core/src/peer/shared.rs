@@ -6,19 +6,22 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::mem;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::task::{Context, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::appetite::Appetite;
+use super::aside::Aside;
 use super::attributes::Attributes;
 use super::callers::{MaybeCallers, Queued};
 use super::clock::Clock;
 use super::error::CallError;
 use super::messages::Reply;
-use super::session::{Session, WhileDown};
+use super::session::WhileDown;
 use super::spare;
 use super::watch::Watchers;
 use crate::connection::{Arrival, Connection};
@@ -63,15 +66,11 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) connection: Connection,
-    pub(super) remote: Remote,
-    /// Of a client that comes back.
-    pub(super) session: Option<Box<Session>>,
+    remote: Remote,
+    pub(super) aside: Aside,
     pub(super) callers: MaybeCallers,
     /// The driver, as it came to rest last.
     pub(super) driver: Option<Waker>,
-    /// Tasks that wait for room, or for the connection to open or end.
-    pub(super) watchers: Watchers,
-    pub(super) attributes: Attributes,
     /// How much the driver reads at a time.
     pub(super) appetite: Appetite,
     /// Those who wait have been told that the connection is ending.
@@ -80,23 +79,64 @@ pub(super) struct State {
     pub(super) rests: bool,
     /// It has come to rest, and its memory is with others.
     has_lent: bool,
+    /// There is no connection with which attributes could be kept.
+    pub(super) forgets: bool,
 }
 
 impl State {
     pub(super) fn new(connection: Connection, remote: Option<SocketAddr>) -> Self {
-        Self {
+        let mut state = Self {
             connection,
-            remote: remote.into(),
-            session: None,
+            remote: Remote::Unknown,
+            aside: Aside::default(),
             callers: MaybeCallers::default(),
             driver: None,
-            watchers: Watchers::default(),
-            attributes: Attributes::default(),
             appetite: Appetite::new(),
             ending: false,
             rests: false,
             has_lent: false,
+            forgets: false,
+        };
+        state.set_remote(remote);
+        state
+    }
+
+    /// Where the other end is, if the transport has such addresses.
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
+        match self.remote {
+            Remote::Unknown => None,
+            Remote::Short(address, port) => Some(SocketAddr::from((address, port))),
+            Remote::Aside => self.aside.remote(),
         }
+    }
+
+    pub(super) fn set_remote(&mut self, remote: Option<SocketAddr>) {
+        let (short, long) = match remote {
+            None => (Remote::Unknown, None),
+            Some(SocketAddr::V4(address)) => (Remote::Short(*address.ip(), address.port()), None),
+            long => (Remote::Aside, long),
+        };
+        self.remote = short;
+        self.aside.set_remote(long);
+    }
+
+    /// Keeps a value with the connection. Gives the one that it replaces, or itself after the end: to be dropped without the lock.
+    pub(super) fn set_attribute(
+        &mut self,
+        value: Arc<dyn Any + Send + Sync>,
+    ) -> Option<Box<dyn Any + Send + Sync>> {
+        if self.forgets { Some(Box::new(value)) } else { self.aside.attributes_mut().insert(value) }
+    }
+
+    /// From here on no attributes are kept. Gives those that there were, to be dropped without the lock.
+    pub(super) fn forget(&mut self) -> Option<Attributes> {
+        self.forgets = true;
+        self.aside.take_attributes()
+    }
+
+    /// Tasks that wait for something to change, to be woken without the lock.
+    pub(super) fn take_watchers(&mut self) -> Vec<Waker> {
+        self.aside.watchers().map_or_else(Vec::new, Watchers::take_all)
     }
 
     /// Comes to rest: lends the memory that nothing has a place in.
@@ -146,17 +186,17 @@ impl State {
 
     /// Whether a call that is made now waits for another connection: there is none that takes it, and one may follow.
     pub(super) fn is_down(&self) -> bool {
-        !self.connection.is_open() && self.session.as_ref().is_some_and(|session| session.has_hope())
+        !self.connection.is_open() && self.aside.session().is_some_and(|session| session.has_hope())
     }
 
     /// Whether somebody wants to push while there is no connection.
     pub(super) fn wants_to_push(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.wanted)
+        self.aside.session().is_some_and(|session| session.wanted)
     }
 
     /// Whether one more call may wait while there is no connection.
     pub(super) fn may_wait(&self, message: &Message) -> Result<(), Refusal> {
-        let policy = self.session.as_ref().map(|session| session.policy);
+        let policy = self.aside.session().map(|session| session.policy);
         match policy.unwrap_or_default() {
             WhileDown::Fail => Err(Refusal::NotOpen),
             WhileDown::Wait { calls, bytes } => {
@@ -169,7 +209,7 @@ impl State {
 
     /// Why there is no connection and never will be again.
     pub(super) fn end(&self) -> Option<&CloseReason> {
-        match &self.session {
+        match self.aside.session() {
             Some(session) => session.state.end(),
             None => self.connection.close_reason().filter(|_| self.connection.is_closed()),
         }
@@ -177,7 +217,7 @@ impl State {
 
     /// The application wants the end, by this means. A client does not come back after it.
     pub(super) fn stop(&mut self, now: Instant, code: CloseCode, end: impl FnOnce(&mut Connection)) {
-        if let Some(session) = &mut self.session {
+        if let Some(session) = self.aside.session_mut() {
             session.stopping.get_or_insert(CloseReason::Local(code));
         }
         // Who waits in line has no other connection to wait for now.
@@ -189,7 +229,7 @@ impl State {
         match self.connection.push(now, message) {
             // There is nothing to push to, but there may be again.
             Err(Refused { refusal: Refusal::Closed, message }) if self.is_down() => {
-                if let Some(session) = &mut self.session {
+                if let Some(session) = self.aside.session_mut() {
                     session.wanted = true;
                 }
                 Err(Refused { refusal: Refusal::NotOpen, message })
@@ -207,7 +247,7 @@ impl State {
     /// knows, so a drain must not lose it.
     pub(super) fn tell_connection(&mut self, now: Instant) {
         self.count_replies();
-        let elsewhere = self.session.as_ref().is_some_and(|session| session.has_hope());
+        let elsewhere = self.aside.session().is_some_and(|session| session.has_hope());
         self.connection.hold_calls(now, self.callers.is_line() && !elsewhere);
     }
 
@@ -216,7 +256,7 @@ impl State {
         if self.is_down() {
             return;
         }
-        let keep = self.session.is_some();
+        let keep = self.aside.session().is_some();
         let next =
             |callers: &mut MaybeCallers| if callers.is_line() { callers.first_in_line() } else { None };
         while let Some((key, queued)) = next(&mut self.callers) {
@@ -272,32 +312,13 @@ impl State {
     }
 }
 
-/// Where the other end is, if the transport has such addresses: in half the memory, as long as it is a short one.
+/// Where the other end is, in little room.
 #[derive(Debug)]
-pub(super) enum Remote {
+enum Remote {
     Unknown,
     Short(Ipv4Addr, u16),
-    Long(Box<SocketAddr>),
-}
-
-impl Remote {
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        match *self {
-            Self::Unknown => None,
-            Self::Short(address, port) => Some(SocketAddr::from((address, port))),
-            Self::Long(ref address) => Some(**address),
-        }
-    }
-}
-
-impl From<Option<SocketAddr>> for Remote {
-    fn from(address: Option<SocketAddr>) -> Self {
-        match address {
-            None => Self::Unknown,
-            Some(SocketAddr::V4(address)) => Self::Short(*address.ip(), address.port()),
-            Some(address) => Self::Long(Box::new(address)),
-        }
-    }
+    /// A longer address.
+    Aside,
 }
 
 /// Tasks to be woken and values to be dropped once the lock is released.

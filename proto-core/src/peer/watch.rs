@@ -45,7 +45,11 @@ impl<T, F: FnMut(&mut State, Instant) -> Poll<T> + Unpin> Future for Watch<F> {
                 Poll::Pending => {
                     // It wants a connection, and a client that rests does not know.
                     let driver = if state.wants_to_push() { state.take_driver(now) } else { None };
-                    (Poll::Pending, driver, state.watchers.set(place, cx.waker()))
+                    (
+                        Poll::Pending,
+                        driver,
+                        state.aside.with_watchers(|watchers| watchers.set(place, cx.waker())),
+                    )
                 }
             }
         };
@@ -61,7 +65,7 @@ impl<T, F: FnMut(&mut State, Instant) -> Poll<T> + Unpin> Future for Watch<F> {
 impl<F> Drop for Watch<F> {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
-            let retired = self.shared.lock().watchers.leave(place);
+            let retired = self.shared.lock().aside.with_watchers(|watchers| watchers.leave(place));
             drop(retired);
         }
     }
@@ -85,7 +89,7 @@ impl Watchers {
     }
 
     /// Sets the waker of a watch, which gets a place if it has none. Gives back the waker that it replaces.
-    fn set(&mut self, place: &mut Option<usize>, waker: &Waker) -> Option<Waker> {
+    pub(super) fn set(&mut self, place: &mut Option<usize>, waker: &Waker) -> Option<Waker> {
         let places = self.0.get_or_insert_default();
         let place = *place.get_or_insert_with(|| places.insert(None));
         match &mut places[place] {
@@ -94,10 +98,14 @@ impl Watchers {
         }
     }
 
-    fn leave(&mut self, place: usize) -> Option<Waker> {
+    pub(super) fn leave(&mut self, place: usize) -> Option<Waker> {
         let waker = self.0.as_mut()?.remove(place);
         self.0.take_if(|places| places.is_empty());
         waker
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     #[cfg(test)]

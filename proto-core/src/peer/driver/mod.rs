@@ -220,7 +220,7 @@ impl<I, S, H: Handler> Driver<I, S, H> {
             drop(catch_unwind(AssertUnwindSafe(|| handler.close(peer, reason))));
         }
         // They may hold handles of this very connection.
-        let attributes = self.peer.shared().lock().attributes.end();
+        let attributes = self.peer.shared().lock().forget();
         drop(catch_unwind(AssertUnwindSafe(|| drop(attributes))));
     }
 }

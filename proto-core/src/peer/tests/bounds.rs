@@ -16,7 +16,7 @@ use crate::wire::{Extensions, StatusCode};
 fn a_task_that_polls_a_watch_again_and_again_keeps_one_place() {
     let rig = Rig::open(NoHandler, 1);
     let peer = rig.peer();
-    let watchers = || peer.shared().lock().watchers.len();
+    let watchers = || peer.shared().lock().aside.watchers().map_or(0, |watchers| watchers.len());
     {
         let mut closed = pin!(peer.closed());
         for _ in 0..1000 {

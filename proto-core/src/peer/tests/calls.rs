@@ -209,7 +209,7 @@ fn the_last_of_many_leaves_an_empty_line() {
 fn a_caller_that_does_not_look_at_its_answer_leaves_nothing_behind() {
     let mut rig = Rig::open(NoHandler, 8);
     let peer = rig.peer();
-    peer.shared().lock().session = Some(Box::new(Session::new(WhileDown::default())));
+    peer.shared().lock().aside.set_session(Session::new(WhileDown::default()));
     let mut call = Box::pin(peer.call(1, "is kept to call again with"));
     assert!(poll(call.as_mut()).is_pending());
     assert!(rig.turn().is_pending());

@@ -17,7 +17,7 @@ fn deadlines_after(
     last_words: impl FnOnce(&mut Rig<NoHandler>) -> Vec<u8>,
 ) -> Vec<Option<Instant>> {
     let peer = rig.peer();
-    peer.shared().lock().session = Some(Box::new(Session::new(WhileDown::default())));
+    peer.shared().lock().aside.set_session(Session::new(WhileDown::default()));
     assert!(rig.drive().is_pending());
     let mut calls = [1, 2].map(|route| Box::pin(rig.peer().call(route, "again").idempotent()));
     for call in &mut calls {
