@@ -51,6 +51,8 @@ pub(super) struct Timers(Option<Box<Clockwork>>);
 #[derive(Debug)]
 pub(super) struct Clockwork {
     at: [Instant; FIXED.len()],
+    /// Which of them are set, a bit for each: most often none.
+    set: u8,
     progress: Progress,
 }
 
@@ -68,24 +70,25 @@ const UNSET: Instant = Instant::MAX;
 
 impl Default for Clockwork {
     fn default() -> Self {
-        Self { at: [UNSET; FIXED.len()], progress: Progress::new(Instant::EPOCH) }
+        Self { at: [UNSET; FIXED.len()], set: 0, progress: Progress::new(Instant::EPOCH) }
     }
 }
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, now: Instant, after: Duration) {
-        self.clockwork().at[place(timer)] = now + after;
+        self.clockwork().set(timer, now + after);
     }
 
     /// Sets a timer unless it is due before that anyway.
     pub(super) fn set_earlier(&mut self, timer: Timer, at: Instant) {
-        let own = &mut self.clockwork().at[place(timer)];
-        *own = at.min(*own);
+        let clockwork = self.clockwork();
+        clockwork.set(timer, at.min(clockwork.at[place(timer)]));
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {
         if let Some(clockwork) = &mut self.0 {
             clockwork.at[place(timer)] = UNSET;
+            clockwork.set &= !(1 << place(timer));
         }
     }
 
@@ -94,7 +97,7 @@ impl Timers {
     }
 
     pub(super) fn is_set(&self, timer: Timer) -> bool {
-        self.0.as_ref().is_some_and(|clockwork| clockwork.at[place(timer)] != UNSET)
+        self.0.as_ref().is_some_and(|clockwork| clockwork.set & 1 << place(timer) != 0)
     }
 
     /// When the earliest is due that is set; [`Instant::MAX`] if none is.
@@ -132,7 +135,7 @@ impl Timers {
 
     /// Lends what holds timers to somebody else, if none is set.
     pub(super) fn lend(&mut self) -> Option<Box<Clockwork>> {
-        self.0.take_if(|clockwork| clockwork.earliest() == UNSET)
+        self.0.take_if(|clockwork| clockwork.set == 0)
     }
 
     /// Takes what somebody else has no use for, unless there is one here.
@@ -149,7 +152,16 @@ impl Timers {
 }
 
 impl Clockwork {
+    fn set(&mut self, timer: Timer, at: Instant) {
+        self.at[place(timer)] = at;
+        self.set |= 1 << place(timer);
+    }
+
+    #[inline]
     fn earliest(&self) -> Instant {
+        if self.set == 0 {
+            return UNSET;
+        }
         self.at.iter().fold(UNSET, |earliest, &at| earliest.min(at))
     }
 }
