@@ -5,7 +5,6 @@
 //! run.
 
 #[cfg(feature = "endpoint")]
-#[cfg(feature = "endpoint")]
 use core::{future::Future, mem, net::SocketAddr, task::Context};
 
 #[cfg(feature = "endpoint")]
