@@ -32,7 +32,9 @@ impl Connection {
         let deadline = timeout.map(|timeout| self.now + timeout);
         if deadline.is_none_or(|at| at > self.now) {
             if let Some(length) = self.takes_at_once(Kind::Request, &message, deadline.is_some()) {
-                return Ok(self.commit_call(&mut message, length, timeout, deadline, false));
+                let id = self.commit_call(&mut message, length, timeout, deadline, false);
+                self.note_committed();
+                return Ok(id);
             }
         }
         if let Err(refusal) = self.admit(Kind::Request, &message, deadline.is_some()) {
@@ -44,9 +46,9 @@ impl Connection {
         Ok(CallId(id))
     }
 
-    /// Calls the peer, if that need not wait, without knowing the time: [`set_deadline`](Self::set_deadline) follows when it is
-    /// known, unless there is none. `None` if the call has to be made in the ordinary way. The message is left as it was if the
-    /// call is not made, or if it is still wanted.
+    /// Calls the peer, if that need not wait, without knowing the time: [`date_calls`](Self::date_calls) follows when it is known.
+    /// `None` if the call has to be made in the ordinary way. The message is left as it was if the call is not made, or if it
+    /// is still wanted.
     #[cfg(feature = "peer")]
     pub(crate) fn call_at_once(
         &mut self,
@@ -61,12 +63,19 @@ impl Connection {
         Some(self.commit_call(message, length, timeout, None, is_wanted))
     }
 
-    /// Sets the deadline of a call that was made [at once](Self::call_at_once). One that has ended meanwhile has none.
+    /// The calls that were made [at once](Self::call_at_once) were made now, as far as nobody knows better.
     #[cfg(feature = "peer")]
-    pub(crate) fn set_deadline(&mut self, now: Instant, call: CallId, deadline: Instant) {
+    pub(crate) fn date_calls(&mut self, now: Instant) {
         self.observe(now);
+        if self.unsent() > 0 {
+            self.note_committed();
+        }
+    }
+
+    /// Sets the deadline of a [dated](Self::date_calls) call. One that has ended meanwhile has none.
+    #[cfg(feature = "peer")]
+    pub(crate) fn set_deadline(&mut self, call: CallId, deadline: Instant) {
         self.calls.set_deadline(call.0, deadline);
-        self.note_message();
     }
 
     /// Sends a message that wants no answer.

@@ -70,7 +70,8 @@ impl Connection {
             && !self.is_foreign()
     }
 
-    /// Commits a call of this length that was [taken](Self::takes_at_once). The message is left as it was if it is still wanted.
+    /// Commits a call of this length that was [taken](Self::takes_at_once), and is [noted](Self::note_committed) when the time is known.
+    /// The message is left as it was if it is still wanted.
     #[inline]
     pub(super) fn commit_call(
         &mut self,
@@ -91,6 +92,7 @@ impl Connection {
     pub(super) fn commit_push(&mut self, mut message: Message) {
         let header = message_header(Kind::Push, message.lane, Sequence::CONNECTION, message.code());
         self.commit_whole(header, None, &message.extensions, &mut message.body, false);
+        self.note_committed();
     }
 
     /// Whether a reply of nothing but a body of this length is committed at once, in one piece.
@@ -130,6 +132,7 @@ impl Connection {
     ) {
         let header = message_header(Kind::Reply, lane, id, status.0);
         self.commit_whole(header, None, extensions, &mut body, false);
+        self.note_committed();
         self.finish_reply(id);
         if self.is_grant_due() {
             self.pump();
@@ -151,12 +154,11 @@ impl Connection {
             let body = if is_wanted { body.clone() } else { core::mem::take(body) };
             self.commit_message(header, None, remaining, extensions, body, None);
         }
-        self.note_committed();
     }
 
-    /// A message was accepted and committed at once.
+    /// A message was accepted and committed at once, and this is the time: it is what a transport that takes nothing is given up by.
     #[inline]
-    fn note_committed(&mut self) {
+    pub(super) fn note_committed(&mut self) {
         self.note_message();
         if self.layer.is_some() {
             self.pump();

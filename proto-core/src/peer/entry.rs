@@ -100,9 +100,7 @@ impl State {
             kept.map(|message| Queued { message, deadline: None, idempotent: terms.idempotent })
         };
         let key = self.callers.add_accepted(call, again, waker);
-        if let Some(after) = after {
-            self.callers.date_later(key, after);
-        }
+        self.callers.date_later(key, after);
         Some(key)
     }
 
@@ -146,9 +144,10 @@ impl State {
         self.aside.session().is_some()
     }
 
-    /// Sets the deadlines of the calls that were made since the driver's last turn.
+    /// Says when the calls were made that were made since the driver's last turn.
     pub(super) fn date_calls(&mut self, now: Instant) {
         let Self { callers, connection, .. } = self;
-        callers.date(now, |call, deadline| connection.set_deadline(now, call, deadline));
+        connection.date_calls(now);
+        callers.date(now, |call, deadline| connection.set_deadline(call, deadline));
     }
 }

@@ -2,9 +2,8 @@
 
 use alloc::boxed::Box;
 use core::ops::{Deref, DerefMut};
-use core::time::Duration;
 
-use super::{Caller, CallerKey, Callers};
+use super::{Caller, CallerKey, Callers, Undated};
 
 /// The callers of a connection, for which nothing is held while there are none: most connections of a server never call.
 #[derive(Debug, Default)]
@@ -38,7 +37,7 @@ impl Callers {
         size_of::<Self>()
             + self.table.capacity() * size_of::<Caller>()
             + self.line.capacity() * size_of::<CallerKey>()
-            + self.undated.capacity() * size_of::<(CallerKey, Duration)>()
+            + self.undated.capacity() * size_of::<Undated>()
             + self.seats.held_bytes()
     }
 }

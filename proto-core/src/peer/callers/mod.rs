@@ -47,11 +47,14 @@ pub(in crate::peer) struct Callers {
     /// Bytes of messages that are kept to call again with.
     kept_bytes: usize,
     line_deadlines: BTreeSet<(Instant, CallerKey)>,
-    /// Whose deadlines are still to be set, and how long they wait from then on.
-    undated: Vec<(CallerKey, Duration)>,
+    /// Whose calls are still to be dated.
+    undated: Vec<Undated>,
     /// Who waits for the outcome of each call.
     seats: Seats,
 }
+
+/// A caller whose call was made without asking for the time, and how long the call may take from when that is known.
+type Undated = (CallerKey, Option<Duration>);
 
 /// Where a caller stands in the table, and its ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,8 +164,8 @@ impl Callers {
         key
     }
 
-    /// The deadline of a caller whose call was accepted comes this long after the driver's next turn.
-    pub(in crate::peer) fn date_later(&mut self, key: CallerKey, after: Duration) {
+    /// A caller's call was accepted, and its time, if it has one, begins with the driver's next turn.
+    pub(in crate::peer) fn date_later(&mut self, key: CallerKey, after: Option<Duration>) {
         self.undated.push((key, after));
     }
 
@@ -170,11 +173,11 @@ impl Callers {
         !self.undated.is_empty()
     }
 
-    /// Sets the deadlines of those that have none yet.
+    /// The calls that were not dated were made now.
     pub(in crate::peer) fn date(&mut self, now: Instant, mut set: impl FnMut(CallId, Instant)) {
         let Self { table, undated, .. } = self;
         for (key, after) in undated.drain(..) {
-            let Some(caller) = table.find(key) else { continue };
+            let (Some(after), Some(caller)) = (after, table.find(key)) else { continue };
             if let Stage::Accepted(call) = caller.stage {
                 if let Some(again) = &mut caller.queued {
                     again.deadline = Some(now + after);

@@ -1,10 +1,16 @@
 //! Calls whose deadlines the driver has still to set, when their connection ends.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use core::time::Duration;
+use std::sync::Mutex;
 
-use super::{NoHandler, Rig, Time, poll};
+use super::{NoHandler, Rig, Time, Writing, poll};
 use crate::layer::Layers;
+use crate::peer::on_request;
 use crate::peer::session::{Session, WhileDown};
 use crate::simulation::Veil;
 use crate::wire::{CloseCode, CloseInfo};
@@ -59,4 +65,54 @@ fn calls_keep_their_deadlines_when_a_layer_fails_before_they_are_dated() {
     assert!(rig.peer().is_open());
     let deadlines = deadlines_after(rig, |_| Vec::from([9, 0, 0, 9, 0, 0]));
     assert!(!deadlines.is_empty() && deadlines.iter().all(Option::is_some), "{deadlines:?}");
+}
+
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// What is to be written, and is not taken, has as long as any other.
+#[test]
+fn a_call_after_a_long_silence_does_not_stall_from_its_beginning() {
+    for (timeout, layer) in [
+        (None, None),
+        (Some(Duration::from_secs(90)), None),
+        (None, Some(Layers::new(Veil))),
+        (Some(Duration::from_secs(90)), Some(Layers::new(Veil))),
+    ] {
+        let (time, waits) = (Time::default(), Arc::new(Mutex::new(None::<Waker>)));
+        let (clock, waiting) = (time.clone(), waits.clone());
+        let handler = on_request(move |peer, _| {
+            let (clock, waiting) = (clock.clone(), waiting.clone());
+            async move {
+                poll_fn(|cx| {
+                    *waiting.lock().unwrap() = Some(cx.waker().clone());
+                    if clock.now() < Instant::EPOCH + SILENCE { Poll::Pending } else { Poll::Ready(()) }
+                })
+                .await;
+                let call = peer.call(2, "");
+                let _ = match timeout {
+                    Some(timeout) => call.timeout(timeout).await,
+                    None => call.no_timeout().await,
+                };
+                Ok("".into())
+            }
+        });
+        let quiet = || Config { heartbeat: None, layer: layer.clone(), ..Config::default() };
+        let mut rig = Rig::start(Role::Dialer, handler, quiet(), quiet(), time);
+        for _ in 0..6 {
+            let _ = rig.turn();
+            rig.far.accept(rig.time.now());
+        }
+        rig.ask(1);
+        assert!(rig.turn().is_pending() && rig.turn().is_pending());
+        rig.time.pass(SILENCE);
+        waits.lock().unwrap().take().expect("the handler waits").wake();
+        rig.transport.script(|script| script.writing = Writing::Owning(0));
+        let begun = rig.time.now();
+        for _ in 0..3 {
+            let ended = rig.drive();
+            assert!(ended.is_pending(), "{timeout:?}: {ended:?}");
+        }
+        let deadline = rig.peer().shared().lock().next_deadline();
+        assert_eq!(deadline, Some(begun + Config::default().write_stall_timeout), "{timeout:?}");
+    }
 }
