@@ -7,6 +7,7 @@
 //! What a layer has accepted counts as handed over to the transport, so the protocol never gives it more than one record
 //! ahead of what the transport has taken. Any byte of the transport is a sign of life, whether anything comes of it or not.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
@@ -90,13 +91,21 @@ impl PartialEq for Layers {
 
 impl Eq for Layers {}
 
-/// Why a layer failed, in words for people. Whoever remembers it needs room for one reference: `LayerError(&"the record is too long")`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LayerError(pub &'static &'static str);
+/// Why a layer failed, in words for people.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+// In a box: all connections have room for it, and hardly any has one.
+pub struct LayerError(Box<Cow<'static, str>>);
+
+impl LayerError {
+    /// An error that says this.
+    pub fn new(why: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(why.into()))
+    }
+}
 
 impl fmt::Display for LayerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 

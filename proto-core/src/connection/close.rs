@@ -114,12 +114,12 @@ impl Connection {
 
     /// Something went wrong: what waits is given up, and CLOSE is the next frame (LW-7.3).
     pub(super) fn fail(&mut self, reason: CloseReason) {
-        match (&self.state, &reason) {
+        match (&self.state, reason) {
             // It cannot be told any more, but neither is it listened to.
             (State::Closing(closing), _) if closing.committed => self.stop_listening(),
             (State::Closed(_), _) => {}
-            (_, &CloseReason::Layer(error)) => self.fail_layer(error),
-            _ => {
+            (_, CloseReason::Layer(error)) => self.fail_layer(error),
+            (_, reason) => {
                 self.start_closing(Closing::failure(reason));
                 self.outbox.drop_waiting();
                 self.timers.set(Timer::Closing, self.now, self.config.closing_timeout);

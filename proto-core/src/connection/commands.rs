@@ -199,6 +199,9 @@ impl Connection {
     /// for their callers.
     pub fn hold_replies(&mut self, bytes: usize) {
         self.events.keep(bytes);
+        if bytes == 0 && self.is_closed() {
+            self.events.shrink();
+        }
     }
 
     /// Says that the application has dealt with a push, so that the peer may send more.

@@ -123,7 +123,7 @@ impl Events {
         drop(self.lend());
     }
 
-    /// Lends the queue to somebody else, if it is empty.
+    /// Lends the queue to somebody else, if it is empty and no reply is kept.
     pub(super) fn lend(&mut self) -> Option<Box<Queue>> {
         self.queue.take_if(|queue| queue.queue.is_empty() && queue.replies == 0 && queue.kept == 0)
     }

@@ -1,7 +1,7 @@
 //! Who is there, by number.
 //!
-//! Numbers are given in turn, so a list is in their order by itself, and takes half of the memory that a map would. The place of
-//! someone who has left stays empty until most places are.
+//! Numbers are given in turn, so a list is in their order by itself. The place of someone who has left stays empty until most places
+//! are: it takes 16 to 32 bytes for each that is there, and up to twice that while many leave.
 
 use alloc::vec::Vec;
 

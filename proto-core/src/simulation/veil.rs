@@ -101,7 +101,7 @@ impl Layer for Veiled {
     fn read(&mut self, raw: &mut [u8], plain: &mut dyn FnMut(&mut [u8])) -> Result<(), LayerError> {
         self.input.extend_from_slice(raw);
         if self.input.len() > MOST_HELD {
-            return Err(LayerError(&"too much came before this end could write"));
+            return Err(LayerError::new("too much came before this end could write"));
         }
         if self.reading.is_none() {
             let Some(nonce) = self.input.first_chunk() else { return Ok(()) };
@@ -118,7 +118,7 @@ impl Layer for Veiled {
             match record[0] {
                 DATA => plain(&mut record[FRONT..]),
                 WORD | END => {}
-                _ => return Err(LayerError(&"this is no record")),
+                _ => return Err(LayerError::new("this is no record")),
             }
             self.records += 1;
             if self.records % RECORDS == 0 && !self.shut_down {

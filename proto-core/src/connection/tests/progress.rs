@@ -195,6 +195,9 @@ fn the_rule_is_what_the_configuration_says() {
     assert_eq!(trickle(&mut silent, 1, SECOND, 100 * SECOND), None, "no rate, only no silence");
     silent.pass(2 * SECOND);
     silent.assert_failed(CloseCode::TOO_SLOW, "silence");
+    let mut resting = of(Some(ProgressConfig { pause: Duration::MAX, ..ProgressConfig::default() }));
+    resting.take(&Frame::push(&[]).announcing(900_000));
+    assert_eq!(trickle(&mut resting, 1, SECOND, 100 * SECOND), Some(10 * SECOND), "no pause is too long");
 }
 
 /// LW-8.4, LW-7.4: a draining connection is judged like an open one; a handshake and a close have limits of their own.
