@@ -47,7 +47,7 @@ impl Connection {
         }
         let negotiated = match kind {
             Kind::Cancel => self.config.capabilities.contains(Capabilities::CANCEL),
-            Kind::Drain => self.limits.drain,
+            Kind::Drain => self.sending.drain,
             _ => !more || fragments,
         };
         if !negotiated {
@@ -99,7 +99,7 @@ impl Connection {
     fn take_partial(&mut self, header: &Header) -> Option<Box<Partial>> {
         match header.kind {
             Kind::Request => self.requests.take_partial(header.sequence),
-            Kind::Reply => self.calls.take_reply(header.sequence),
+            Kind::Reply => self.calls.take_partial(header.sequence),
             Kind::Push => {
                 let message = self.pushes.as_mut()?.take(header.sequence);
                 self.pushes.take_if(|pushes| pushes.is_empty());

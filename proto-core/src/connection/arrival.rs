@@ -106,7 +106,7 @@ impl Arrival {
         (self.kind, self.lane, self.code, self.number) = (kind, lane, code, number);
         // The length of a message has 32 bits.
         self.held = body.len() as u32;
-        // There was none, so that nobody looks for one to be dropped.
+        // There is none yet: forgetting it spares the compiler's search for one to be dropped.
         mem::forget(self.body.replace(body.into()));
         if let Some(block) = block {
             self.extend(block);

@@ -154,7 +154,7 @@ impl Calls {
     }
 
     /// The part of a REPLY that has arrived, to be put together with the next fragment.
-    pub(super) fn take_reply(&mut self, id: Sequence) -> Option<Box<Partial>> {
+    pub(super) fn take_partial(&mut self, id: Sequence) -> Option<Box<Partial>> {
         match &mut self.slot_mut(id)?.state {
             State::Committed { reply, .. } | State::Abandoned { reply, .. } => reply.take(),
             State::Free { .. } | State::Waiting { .. } => None,

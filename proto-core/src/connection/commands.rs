@@ -31,7 +31,7 @@ impl Connection {
         let timeout = timeout.resolve(self.config.call_timeout);
         let deadline = timeout.map(|timeout| self.now + timeout);
         if deadline.is_none_or(|at| at > self.now) {
-            if let Some(length) = self.takes_at_once(Kind::Request, &message, deadline.is_some()) {
+            if let Some(length) = self.charge_at_once(Kind::Request, &message, deadline.is_some()) {
                 let id = self.commit_call(&mut message, length, timeout, deadline, false);
                 self.note_committed();
                 return Ok(id);
@@ -59,7 +59,7 @@ impl Connection {
         if timeout == Some(Duration::ZERO) {
             return None;
         }
-        let length = self.takes_at_once(Kind::Request, message, timeout.is_some())?;
+        let length = self.charge_at_once(Kind::Request, message, timeout.is_some())?;
         Some(self.commit_call(message, length, timeout, None, is_wanted))
     }
 
@@ -84,7 +84,7 @@ impl Connection {
     /// As for [`call`](Self::call).
     pub fn push(&mut self, now: Instant, message: Message) -> Result<(), Refused> {
         self.observe(now);
-        if self.takes_at_once(Kind::Push, &message, false).is_some() {
+        if self.charge_at_once(Kind::Push, &message, false).is_some() {
             self.commit_push(message);
             return Ok(());
         }
@@ -135,10 +135,6 @@ impl Connection {
         } else {
             None
         };
-        if replaced.is_none() && self.commits_at_once(length) {
-            self.commit_reply(id, lane, status, &extensions, body);
-            return Ok(());
-        }
         let (waiting, result) = match replaced {
             Some((status, refusal)) => {
                 self.counters.replies_replaced += 1;
@@ -257,7 +253,7 @@ impl Connection {
         let call = kind == Kind::Request;
         match &self.state {
             State::Handshaking { .. } => return Err(Refusal::NotOpen),
-            State::Draining(draining) if call && !(self.limits.calls_in_line && draining.takes_calls()) => {
+            State::Draining(draining) if call && !(self.sending.calls_in_line && draining.takes_calls()) => {
                 return Err(Refusal::Draining);
             }
             State::Open | State::Draining(_) => {}
@@ -291,7 +287,7 @@ impl Connection {
 
     /// Whether the peer takes a message of this length, with an extension block of that length: the block is never cut.
     fn check_length(&self, length: usize, block: usize) -> Result<(), Refusal> {
-        let super::Limits { message, frame, .. } = self.limits;
+        let super::Sending { message, frame, .. } = self.sending;
         if length > message as usize {
             return Err(Refusal::TooLarge { length: length as u64, limit: message });
         }
@@ -316,7 +312,7 @@ impl Connection {
                 Some(Delivery::MaybeSent)
             }
             EndedEarly::Started(place) => {
-                if let (Some(place), true) = (place, self.limits.cancel) {
+                if let (Some(place), true) = (place, self.sending.cancel) {
                     self.outbox.with_waiting(|lanes| lanes.withdraw(place));
                     self.send_cancel(call.0);
                     return Some(Delivery::NotSent);
@@ -336,7 +332,7 @@ impl Connection {
 
     /// Tells the peer that nobody waits for a call any more.
     fn send_cancel(&mut self, id: Sequence) {
-        if self.limits.cancel && self.may_send() {
+        if self.sending.cancel && self.may_send() {
             self.outbox.with_waiting(|lanes| lanes.push_cancel(id));
         }
     }
@@ -347,7 +343,7 @@ impl Connection {
             Inbound::Payload { message, .. } if message.id() == (Kind::Reply, id) => Some(message),
             _ => None,
         };
-        let mut kept = self.calls.take_reply(id);
+        let mut kept = self.calls.take_partial(id);
         if let Some(partial) = arriving.or(kept.as_mut()) {
             if partial.is_in_fragments() && !partial.is_discarded() {
                 self.events.end_reply(partial.header.length);

@@ -135,7 +135,7 @@ impl Connection {
             Some(&Waiting::Reply { id, .. }) => self.requests.is_cancelled(id),
             // What takes the place of the rest must not be sent to everybody (LW-3.9).
             Some(&Waiting::Rest(Rest { kind: Kind::Reply, id, .. })) => {
-                self.limits.cancel && self.requests.is_cancelled(id)
+                self.sending.cancel && self.requests.is_cancelled(id)
             }
             _ => false,
         };
@@ -145,7 +145,7 @@ impl Connection {
             }
             return true;
         }
-        let (frame, number) = (self.limits.frame as usize, self.limits.next_cut);
+        let (frame, number) = (self.sending.frame as usize, self.sending.next_cut);
         let piece = self.outbox.with_waiting(|lanes| {
             let piece = lanes.take_piece(lane, frame, number);
             lanes.spend(lane, piece.as_ref().map_or(0, |piece| HEADER_LEN + piece.total.min(frame)));
@@ -204,7 +204,7 @@ impl Connection {
             self.calls.set_place(id, place);
         }
         if rest.is_some() && !is_rest {
-            self.limits.next_cut = next_generation(self.limits.next_cut);
+            self.sending.next_cut = next_generation(self.sending.next_cut);
         }
         let remaining = deadline.filter(|_| !is_rest).map(|at| self.remaining_millis(at));
         let (extensions, body) = match waiting {

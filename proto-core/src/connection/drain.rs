@@ -76,9 +76,9 @@ impl Connection {
     /// still taken in while it goes on. For drivers that keep such a line: what is said when the peer has been told of the
     /// last request comes too late, and changes nothing.
     pub fn hold_calls(&mut self, now: Instant, waiting: bool) {
-        if self.limits.calls_in_line != waiting {
+        if self.sending.calls_in_line != waiting {
             self.observe(now);
-            self.limits.calls_in_line = waiting;
+            self.sending.calls_in_line = waiting;
             self.pump();
         }
     }
@@ -115,8 +115,8 @@ impl Connection {
 
     /// Sends what is to be said next about the drain.
     pub(super) fn commit_drain(&mut self) -> bool {
-        let more = self.outbox.has_waiting_requests() || self.limits.calls_in_line;
-        let available = self.limits.drain;
+        let more = self.outbox.has_waiting_requests() || self.sending.calls_in_line;
+        let available = self.sending.drain;
         let State::Draining(draining) = &mut self.state else { return false };
         let next = if more { Word::Drain } else { Word::End };
         if !available || draining.said == Word::End || draining.said == next {
@@ -150,8 +150,8 @@ impl Connection {
 
     /// Whether all has come that a drain waits for.
     fn is_drained(&self, draining: &Draining) -> bool {
-        let agreed = draining.said == Word::End && draining.heard == Word::End || !self.limits.drain;
-        agreed && !self.limits.calls_in_line && self.has_no_calls()
+        let agreed = draining.said == Word::End && draining.heard == Word::End || !self.sending.drain;
+        agreed && !self.sending.calls_in_line && self.has_no_calls()
     }
 
     /// Whether a CLOSE with this code is the end of the drain that this side wanted, and not an end of the peer's own.
@@ -191,7 +191,7 @@ impl Connection {
         }
     }
 
-    /// Limits hold for a connection that the peer drains, too: it may be in no hurry to end.
+    /// Sending hold for a connection that the peer drains, too: it may be in no hurry to end.
     pub(super) fn drain_by_limit(&mut self, code: CloseCode) {
         if self.is_open() {
             self.events.push(Event::Draining(code), 0);

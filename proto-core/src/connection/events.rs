@@ -24,7 +24,8 @@ pub(super) struct Queue {
     held: usize,
     /// Lengths of the replies in the queue, and of those that are arriving in fragments.
     replies: usize,
-    /// Lengths of replies that have been polled and are still kept for the application.
+    /// Lengths of replies that have been polled and are still kept for the application, as it said last, and of those that were taken
+    /// since without an event.
     kept: usize,
     /// `Writable` is in the queue. Once is enough, for an application that sends and takes no events.
     writable: bool,
@@ -93,11 +94,7 @@ impl Events {
     /// Hands all that waits to somebody who has nothing, if it may have each of them. What has been asked about is asked about
     /// again, if not all of it was handed over.
     #[cfg(feature = "peer")]
-    pub(super) fn hand_over(
-        &mut self,
-        to: &mut VecDeque<Arrival>,
-        mut may_have: impl FnMut(&Arrival) -> bool,
-    ) {
+    pub(super) fn move_to(&mut self, to: &mut VecDeque<Arrival>, mut may_have: impl FnMut(&Arrival) -> bool) {
         let Some(queue) = self.queue.as_mut() else { return };
         let is_possible = to.is_empty() && !queue.queue.is_empty();
         if is_possible && queue.queue.iter().all(&mut may_have) {

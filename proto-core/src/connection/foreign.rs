@@ -11,7 +11,7 @@ use super::credit::SendAccount;
 use super::inbound::Inbound;
 use super::waiting::Waiting;
 use super::whole::Nobody;
-use super::{Connection, Handshake, Limits, Role, State, Timer};
+use super::{Connection, Handshake, Role, Sending, State, Timer};
 use crate::error::{CloseReason, ProtocolError, Refusal, TransportError};
 use crate::event::{Event, Message};
 use crate::framing::{Format, FrameHeader, Framing};
@@ -31,7 +31,7 @@ impl Connection {
 
     /// A new connection: a dialer may speak at once, an acceptor asks its application.
     pub(super) fn begin_foreign(&mut self, role: Role) {
-        self.limits = Limits { message: self.config.max_message, frame: u32::MAX, ..Limits::default() };
+        self.sending = Sending { message: self.config.max_message, frame: u32::MAX, ..Sending::default() };
         self.push_account = SendAccount::new(u64::MAX);
         match role {
             Role::Dialer => self.open(None),

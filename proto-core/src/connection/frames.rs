@@ -11,7 +11,7 @@ use super::inbound::Payload;
 use super::lanes::PendingPong;
 use super::partial::bad_fragment;
 use super::requests::Stage;
-use super::{Connection, Handshake, Limits, State};
+use super::{Connection, Handshake, Sending, State};
 use crate::error::{CloseReason, ProtocolError};
 use crate::event::{CallId, Event, Message, Outcome, PushToken, RequestId};
 use crate::time::Instant;
@@ -110,7 +110,9 @@ impl Connection {
 
     /// From here on this side sends what the peer is ready to receive.
     fn keep_to(&mut self, peer: &Hello) {
-        self.limits = Limits::of(peer, &self.config);
+        // What the owner has said holds for the whole life of the connection.
+        let calls_in_line = self.sending.calls_in_line;
+        self.sending = Sending { calls_in_line, ..Sending::of(peer, &self.config) };
         self.calls.grant(peer.call_slots);
         self.request_account = super::SendAccount::new(peer.request_window);
         self.push_account = super::SendAccount::new(peer.push_window);
@@ -129,7 +131,7 @@ impl Connection {
         let id = RequestId(header.sequence);
         if !self.may_send() {
             self.counters.requests_dropped += 1;
-        } else if !self.is_running() || self.is_draining() && !self.limits.drain {
+        } else if !self.is_running() || self.is_draining() && !self.sending.drain {
             self.answer_unrun(id, StatusCode::DRAINING);
         } else {
             self.requests.queue(header.sequence);
@@ -163,7 +165,7 @@ impl Connection {
     /// The peer gave up a REPLY in the middle: that is the end of the call (LW-4.13).
     fn receive_reply_cancelled(&mut self, header: &Header) -> Result<(), ProtocolError> {
         let id = header.sequence;
-        let partial = self.calls.take_reply(id).ok_or_else(|| bad_fragment(header))?;
+        let partial = self.calls.take_partial(id).ok_or_else(|| bad_fragment(header))?;
         if !partial.is_discarded() {
             self.events.end_reply(partial.header.length);
         }

@@ -13,7 +13,7 @@
 //! | `whole` | the short way of messages that come and go whole |
 //! | `calls`, `slots`, `requests`, `credit` | the two tables and the accounts |
 //! | `lanes`, `queue`, `waiting`, `commit`, `outbox`, `output` | what waits, how it gets its order, bytes in their order |
-//! | `arrival`, `events`, `outputs` | what waits for the application, and what a connection says when asked |
+//! | `arrival`, `events`, `queries` | what waits for the application, and what a connection says when asked |
 //! | `drain`, `close` | the ways to the end |
 //! | `foreign` | what is different in another wire format |
 //! | `layered` | a byte layer between the transport and all of this |
@@ -44,9 +44,9 @@ mod layered;
 mod liveness;
 mod outbox;
 mod output;
-mod outputs;
 mod partial;
 mod progress;
+mod queries;
 mod queue;
 mod receive;
 mod requests;
@@ -173,7 +173,7 @@ pub struct Connection {
     push_window: ReceiveAccount,
     /// Pushes of the peer that are arriving in fragments.
     pushes: Option<Box<PartialPushes>>,
-    limits: Limits,
+    sending: Sending,
     layer: Option<Box<Layered>>,
     /// Until the connection has ended.
     liveness: Option<Liveness>,
@@ -199,9 +199,9 @@ enum Handshake {
     Decision,
 }
 
-/// What this side keeps to when it sends.
+/// How this side sends: what it keeps to, and where it stands.
 #[derive(Clone, Copy, Debug, Default)]
-struct Limits {
+struct Sending {
     /// The most that a message may be long.
     message: u32,
     /// The most that a frame may be long: a longer message is cut.
@@ -215,7 +215,7 @@ struct Limits {
     next_cut: u32,
 }
 
-impl Limits {
+impl Sending {
     fn of(peer: &Hello, config: &Config) -> Self {
         let (message, frame) = if peer.capabilities.contains(Capabilities::FRAGMENTS) {
             (peer.max_message, peer.max_frame.min(config.max_frame))
@@ -260,7 +260,7 @@ impl Connection {
             request_window: ReceiveAccount::default(),
             push_window: ReceiveAccount::default(),
             pushes: None,
-            limits: Limits::default(),
+            sending: Sending::default(),
             layer: config.layer.as_ref().map(|layers| Layered::new(layers.make(role, seed))),
             liveness: Some(Liveness::new(seed, now)),
             blocked: Blocked::default(),

@@ -143,7 +143,9 @@ impl Outbox {
         let output = self.commit(length);
         if body.len() <= COPY_LIMIT {
             let run = output.run(length);
+            let before = run.len();
             write(run);
+            debug_assert_eq!(run.len() - before, front, "what was announced is written");
             run.extend_from_slice(&body);
         } else {
             write(output.run(front));

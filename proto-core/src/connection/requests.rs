@@ -143,7 +143,7 @@ impl Requests {
         !slot.cancelled
     }
 
-    /// Its caller no longer waits. Gives how far it has come; `Free` if it is not in flight.
+    /// Its caller no longer waits. Gives how far it has come; `Free` if it is not in flight, or has been cancelled before.
     pub(super) fn cancel(&mut self, id: Sequence) -> Stage {
         let Some(slot) = self.slot(id) else { return Stage::Free };
         slot.partial = None;

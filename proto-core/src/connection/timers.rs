@@ -51,7 +51,7 @@ pub(super) struct Timers(Option<Box<Clockwork>>);
 #[derive(Debug)]
 pub(super) struct Clockwork {
     at: [Instant; FIXED.len()],
-    /// Which of them are set, a bit for each: most often none.
+    /// Which of them are set, a bit for each: most often none. One that is due at the end of time is set and never goes off.
     set: u8,
     progress: Progress,
 }

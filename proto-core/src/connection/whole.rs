@@ -1,7 +1,7 @@
 //! The short way of messages that come and go whole on an open connection, as nearly all do.
 //!
 //! What is done here is what the modules that judge [sent](super::commands), [arriving](super::admit) and
-//! [whole](super::frames) messages would do, for those messages with which hardly a rule of theirs has to do. Any other message is
+//! [whole](super::frames) messages would do, for messages to which hardly any of their rules apply. Any other message is
 //! left to them, with nothing changed. What is refused here is what they would refuse.
 
 use alloc::boxed::Box;
@@ -43,15 +43,15 @@ impl ReplyTaker for Nobody {
 
 /// Sending.
 impl Connection {
-    /// Whether a message is taken and committed at once, and how long it is then: nothing else waits, and there is room, credit
-    /// and, for a call, a slot. It has been charged.
+    /// Charges a message that is to be committed at once, and gives its length: nothing else waits, and there is room, credit and, for
+    /// a call, a slot. Any other is left alone.
     #[inline]
-    pub(super) fn takes_at_once(&mut self, kind: Kind, message: &Message, deadline: bool) -> Option<usize> {
+    pub(super) fn charge_at_once(&mut self, kind: Kind, message: &Message, deadline: bool) -> Option<usize> {
         let length = message.length(deadline);
         let call = kind == Kind::Request;
         if !matches!(self.state, State::Open)
             || !message.extensions.suit(kind)
-            || length > self.limits.message as usize
+            || length > self.sending.message as usize
             || !self.commits_at_once(length)
             || call && !self.calls.has_free_slot()
         {
@@ -64,13 +64,13 @@ impl Connection {
     /// Whether a message of this length is committed at once: nothing waits, and there is room.
     #[inline]
     pub(super) fn commits_at_once(&self, length: usize) -> bool {
-        length <= self.limits.frame as usize
+        length <= self.sending.frame as usize
             && !self.outbox.is_waiting()
             && self.outbox.pending() < self.config.commit_limit
             && !self.is_foreign()
     }
 
-    /// Commits a call of this length that was [taken](Self::takes_at_once), and is [noted](Self::note_committed) when the time is known.
+    /// Commits a call of this length that was [charged](Self::charge_at_once), and is [noted](Self::note_committed) when the time is known.
     /// The message is left as it was if it is still wanted.
     #[inline]
     pub(super) fn commit_call(
@@ -88,7 +88,7 @@ impl Connection {
         CallId(id)
     }
 
-    /// Commits a push that was [taken](Self::takes_at_once).
+    /// Commits a push that was [charged](Self::charge_at_once).
     pub(super) fn commit_push(&mut self, mut message: Message) {
         let header = message_header(Kind::Push, message.lane, Sequence::CONNECTION, message.code());
         self.commit_whole(header, None, &message.extensions, &mut message.body, false);
@@ -99,7 +99,7 @@ impl Connection {
     #[inline]
     pub(super) fn replies_at_once(&self, length: usize) -> bool {
         matches!(self.state, State::Open)
-            && length <= COPY_LIMIT.min(self.limits.message as usize)
+            && length <= COPY_LIMIT.min(self.sending.message as usize)
             && self.commits_at_once(length)
     }
 
@@ -119,24 +119,6 @@ impl Connection {
             self.pump();
         }
         Ok(())
-    }
-
-    /// Commits a reply that need not wait.
-    pub(super) fn commit_reply(
-        &mut self,
-        id: Sequence,
-        lane: Lane,
-        status: StatusCode,
-        extensions: &Extensions,
-        mut body: Bytes,
-    ) {
-        let header = message_header(Kind::Reply, lane, id, status.0);
-        self.commit_whole(header, None, extensions, &mut body, false);
-        self.note_committed();
-        self.finish_reply(id);
-        if self.is_grant_due() {
-            self.pump();
-        }
     }
 
     #[inline]

@@ -12,9 +12,9 @@ use core::cell::Cell;
 
 use crate::connection::Counters;
 
-/// Into how many turns that which is in flight is divided. An end that never waits to be woken has more from larger ones.
-const TURNS: u32 = 4;
-const TURNS_IF_BUSY: u32 = 2;
+/// Into how many parts that which is in flight is divided, one for each turn. An end that never waits to be woken has more from larger ones.
+const PARTS: u32 = 4;
+const PARTS_IF_BUSY: u32 = 2;
 /// The fewest messages that are worth a turn.
 const FEWEST: u32 = 2;
 /// Bounds of what is read at a time, in bytes.
@@ -61,7 +61,7 @@ impl Appetite {
         if received > 0 {
             let sent = counters.bytes_sent as u32;
             let frames = (counters.frames_received as u32).wrapping_sub(self.frames);
-            let messages = self.in_flight(in_flight, frames) / if is_busy { TURNS_IF_BUSY } else { TURNS };
+            let messages = self.in_flight(in_flight, frames) / if is_busy { PARTS_IF_BUSY } else { PARTS };
             // Where nobody calls, nothing is gained by little.
             let least = if self.in_flight == 0 { FIRST } else { LEAST };
             let most = if sent == self.sent {

@@ -37,7 +37,7 @@ impl Shared {
             let mut state = self.lock();
             state.borrow();
             // Nobody need wake a driver whose turn is to come.
-            let undated = if !state.rests { state.enter_undated(message, terms, waker) } else { None };
+            let undated = if state.rests { None } else { state.enter_undated(message, terms, waker) };
             match undated {
                 Some(key) => (None, Ok(key)),
                 None => {
@@ -51,6 +51,7 @@ impl Shared {
         if let Some(driver) = driver {
             driver.wake();
         }
+        // Dropped without the lock, if it was not kept.
         *message = None;
         entered
     }

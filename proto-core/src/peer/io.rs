@@ -60,14 +60,14 @@ pub trait Io {
     fn poll_write(&mut self, cx: &mut Context<'_>, chunks: &[IoSlice<'_>]) -> Poll<Result<usize>>;
 
     /// How many of the bytes that were lent last are in the transport's hands and not reported as written. Default 0: that of
-    /// a transport that takes only what it writes.
+    /// a transport that takes only what it writes. The connection is locked meanwhile.
     fn taken(&self) -> usize {
         0
     }
 
     /// Says that the task was woken, and that nobody else is known to have done so: there may be something to read. For transports
     /// that would ask their runtime before they read, where asking the system itself is surer. It is a guess: whoever finds nothing
-    /// then has to have the task woken like any other. Default: does nothing.
+    /// then has to have the task woken like any other. The connection is locked meanwhile. Default: does nothing.
     fn may_have_come(&mut self) {}
 
     /// Says how long the other end may take nothing before the connection is given up, for transports that have such a limit
@@ -82,7 +82,8 @@ pub trait Io {
         let _ = most;
     }
 
-    /// Ends writing, so that the peer reads the end of the stream after all that was written. Reading goes on.
+    /// Ends writing, so that the peer reads the end of the stream after all that was written. Reading goes on. The connection is
+    /// locked meanwhile, as for [`poll_write`](Self::poll_write).
     ///
     /// # Errors
     /// If the stream broke.

@@ -84,16 +84,16 @@ impl<I: Io> Link<I> {
         most: usize,
         take: impl FnMut(&mut State, Instant, &mut [u8]),
     ) -> bool {
-        let mut lent = matches!(reading, Reading::Body(Poll::Ready(Ok(1..))));
+        let mut came = matches!(reading, Reading::Body(Poll::Ready(Ok(1..))));
         let polled = match reading {
             // Nobody has been asked, and so nobody wakes the task.
             Reading::Unwanted => None,
             Reading::Body(polled) => Some(polled),
-            Reading::Any => Some(self.io.poll_read(cx, most, &mut taker(shared, &mut lent, take))),
+            Reading::Any => Some(self.io.poll_read(cx, most, &mut taker(shared, &mut came, take))),
         };
         self.read_blocked = polled.as_ref().is_some_and(Poll::is_pending);
         let polled = polled.unwrap_or(Poll::Pending);
-        self.note_read(shared, polled, lent)
+        self.note_read(shared, polled, came)
     }
 
     /// Reads once, without being woken later; `take` is as for [`read`](Self::read). Says whether anything came; `None` if the
@@ -104,13 +104,13 @@ impl<I: Io> Link<I> {
         most: usize,
         take: impl FnMut(&mut State, Instant, &mut [u8]),
     ) -> Option<bool> {
-        let mut lent = false;
-        let polled = self.io.read_now(most, &mut taker(shared, &mut lent, take))?;
-        Some(self.note_read(shared, polled, lent))
+        let mut came = false;
+        let polled = self.io.read_now(most, &mut taker(shared, &mut came, take))?;
+        Some(self.note_read(shared, polled, came))
     }
 
-    /// Tells the connection what reading came to beside bytes. Says whether that was anything.
-    fn note_read(&mut self, shared: &Shared, polled: Poll<io::Result<usize>>, lent: bool) -> bool {
+    /// Tells the connection what reading came to beside bytes, of which some `came` or not. Says whether it came to anything.
+    fn note_read(&mut self, shared: &Shared, polled: Poll<io::Result<usize>>, came: bool) -> bool {
         if let (Some(error), Poll::Pending) = (self.write_failed, &polled) {
             let connection = &mut shared.lock().connection;
             let ends_now = !connection.is_closed();
@@ -119,7 +119,7 @@ impl<I: Io> Link<I> {
         }
         match polled {
             Poll::Pending => return false,
-            Poll::Ready(Ok(_)) if lent => {}
+            Poll::Ready(Ok(_)) if came => {}
             Poll::Ready(Ok(_)) => shared.lock().connection.handle_eof(shared.clock.now()),
             Poll::Ready(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => {
@@ -130,7 +130,7 @@ impl<I: Io> Link<I> {
         true
     }
 
-    /// Writes until there is nothing left or the transport takes no more. Says whether anything was written.
+    /// Writes until there is nothing left or the transport takes no more, within limits. Says whether anything was written.
     pub(super) fn write(&mut self, connection: &mut Connection, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         self.write_blocked = self.write_failed.is_some();
@@ -202,11 +202,11 @@ pub(super) enum Reading {
 /// Gives the connection what has been read, and notes that there was something.
 fn taker<'a>(
     shared: &'a Shared,
-    lent: &'a mut bool,
+    came: &'a mut bool,
     mut take: impl FnMut(&mut State, Instant, &mut [u8]) + 'a,
 ) -> impl FnMut(&mut [u8]) + 'a {
     move |bytes| {
-        *lent = true;
+        *came = true;
         let mut state = shared.lock();
         let now = shared.clock.now();
         take(&mut state, now, bytes);

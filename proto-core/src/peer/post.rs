@@ -17,8 +17,8 @@ use crate::time::Instant;
 use crate::wire::{CloseCode, CloseInfo};
 
 impl State {
-    /// Takes bytes that came, and [sorts](Self::sort_events) what they bring.
-    pub(super) fn take_input(
+    /// Takes bytes that came, and [delivers](Self::deliver_events) what they bring.
+    pub(super) fn receive(
         &mut self,
         now: Instant,
         bytes: &mut [u8],
@@ -27,10 +27,10 @@ impl State {
     ) {
         let Self { connection, callers, .. } = self;
         connection.handle_input_with(now, bytes, &mut Postman { callers, wakers });
-        self.sort_events(now, inbox, wakers);
+        self.deliver_events(now, inbox, wakers);
     }
 
-    /// Whether [`sort_events`](Self::sort_events) has anything to do but to date calls. Whoever changes the line, or what replies are
+    /// Whether [`deliver_events`](Self::deliver_events) has anything to do but to date calls. Whoever changes the line, or what replies are
     /// kept, [tells the connection](Self::tell_connection) itself.
     pub(super) fn has_news(&self) -> bool {
         let ends = self.connection.close_reason().is_some() && !self.ending;
@@ -38,12 +38,18 @@ impl State {
     }
 
     /// Takes the events that have come: outcomes go to their callers, the rest to `inbox`.
-    pub(super) fn sort_events(&mut self, now: Instant, inbox: &mut VecDeque<Arrival>, wakers: &mut Wakers) {
+    pub(super) fn deliver_events(
+        &mut self,
+        now: Instant,
+        inbox: &mut VecDeque<Arrival>,
+        wakers: &mut Wakers,
+    ) {
         if self.callers.has_undated() {
-            // Those whose calls end here may have to go on waiting, for as long as they wanted.
+            // A call that is lost here may go back in line, where its deadline has to be known.
             self.date_calls(now);
         }
         let mut room = false;
+        // All at once, if nothing has to be answered that was not run; else one by one.
         self.connection.hand_out_work(inbox);
         while let Some(arrival) = self.connection.poll_arrival() {
             match arrival.as_event() {
@@ -61,7 +67,7 @@ impl State {
             room = true;
         }
         self.tell_connection(now);
-        let moved_up = self.callers.has_moved_up() && self.callers.take_moved_up();
+        let moved_up = self.callers.take_moved_up();
         if moved_up || room || self.connection.is_closed() {
             self.admit_queue(now, wakers);
             wakers.extend(self.take_watchers());

@@ -257,9 +257,7 @@ impl State {
             return;
         }
         let keep = self.aside.session().is_some();
-        let next =
-            |callers: &mut MaybeCallers| if callers.is_line() { callers.first_in_line() } else { None };
-        while let Some((key, queued)) = next(&mut self.callers) {
+        while let Some((key, queued)) = self.callers.first_in_line() {
             let timeout = match queued.deadline {
                 Some(at) => Timeout::After(at.saturating_since(now)),
                 None => Timeout::Never,
@@ -268,7 +266,7 @@ impl State {
             match self.connection.call(now, queued.message, timeout) {
                 Ok(call) => self.callers.accept(key, call, again),
                 Err(Refused { refusal: Refusal::Full | Refusal::NoSlot, message }) => {
-                    self.callers.back_in_line(key, Queued { message, ..queued });
+                    self.callers.step_back(key, Queued { message, ..queued });
                     return;
                 }
                 Err(refused) => {
@@ -307,7 +305,7 @@ impl State {
     pub(super) fn abandon(&mut self, now: Instant, wakers: &mut Wakers) {
         self.connection.handle_transport_error(now, TransportError::Other);
         let mut rest = VecDeque::new();
-        self.sort_events(now, &mut rest, wakers);
+        self.deliver_events(now, &mut rest, wakers);
         wakers.discard(rest);
     }
 }

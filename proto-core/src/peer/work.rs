@@ -27,8 +27,8 @@ pub(super) type Answer = Result<Reply, Status>;
 #[derive(Debug)]
 pub(super) enum Done {
     /// A handler that did not wait has answered; the answer is where it was to be left.
-    Answered(RequestId),
-    Replied(RequestId, Answer),
+    AnsweredInPlace(RequestId),
+    Answered(RequestId, Answer),
     Released(PushToken),
     Opened(Result<(), Refuse>),
 }
@@ -104,7 +104,7 @@ impl<H: Handler> Work<H> {
             waker.wake();
         }
         let status = if dropped.is_ok() { StatusCode::CANCELLED } else { StatusCode::HANDLER_FAILED };
-        Some(Done::Replied(id, Err(status.into())))
+        Some(Done::Answered(id, Err(status.into())))
     }
 
     /// Starts the handler of a push. Gives its token back if it does not wait.
@@ -162,7 +162,7 @@ impl<H: Handler> Work<H> {
     }
 
     /// Nothing was in the works: what was kept for the next handler is given up.
-    pub(super) fn rest(&mut self) {
+    pub(super) fn drop_spares(&mut self) {
         self.spare_request = None;
         self.spare_push = None;
     }
@@ -193,7 +193,7 @@ impl<H: Handler> Future for Task<H> {
                     return Poll::Pending;
                 }
                 let answer = answer.unwrap_or_else(|| Err(StatusCode::HANDLER_FAILED.into()));
-                Poll::Ready(task.id.take().map(|id| Done::Replied(id, answer)))
+                Poll::Ready(task.id.take().map(|id| Done::Answered(id, answer)))
             }
             Self::Push(token, place) => {
                 poll_in(place, cx, &mut None).map(|()| token.take().map(Done::Released))

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::connection::{Role, Timer};
 use crate::error::{CloseReason, Delivery, Limit, Refusal, TransportError};
 use crate::event::{Event, Message, Outcome, Timeout};
-use crate::wire::{Capabilities, CloseCode, CloseInfo, Kind, StatusCode};
+use crate::wire::{Capabilities, CloseCode, CloseInfo, Kind, PREFACE, StatusCode};
 
 const WHY: CloseCode = CloseCode::GOING_AWAY;
 const OTHER: CloseCode = CloseCode(0x8000_0001);
@@ -384,6 +384,20 @@ fn calls_in_line_are_taken_in() {
         bench.take(&Frame::reply(call.sequence(), b""));
         assert_eq!(bench.frames(), [Frame::close(WHY)]);
     }
+}
+
+/// What the owner has said during the handshake holds behind it.
+#[test]
+fn a_line_that_was_there_before_the_handshake_is_taken_in() {
+    let mut bench = Bench::handshaking(Role::Dialer, &Config::default().share().unwrap());
+    bench.connection.hold_calls(bench.now, true);
+    let peer = Config { heartbeat: None, ..Config::default() };
+    bench.feed(&[&PREFACE[..], &Frame::hello(Kind::Welcome, &peer.hello()).bytes()].concat());
+    bench.frames();
+    drain(&mut bench);
+    assert_eq!(bench.frames(), [Frame::drain(WHY)]);
+    bench.call(b"stood in line");
+    assert_eq!(kinds(&bench.frames()), [Kind::Request]);
 }
 
 /// LW-7.11: who is asked waits for the peer's CLOSE, but not for ever when nothing is in flight any more.

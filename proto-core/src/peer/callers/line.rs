@@ -36,22 +36,15 @@ impl Callers {
             else {
                 continue;
             };
-            caller.stage = Stage::AtTheDesk;
+            caller.stage = Stage::Admitting;
             if let Some(queued) = caller.queued.take() {
                 if let Some(at) = queued.deadline {
                     self.line_deadlines.remove(&(at, key));
                 }
-                self.step_out(&queued);
+                self.count_out(&queued);
                 return Some((key, queued));
             }
         }
-    }
-
-    pub(in crate::peer) fn back_in_line(&mut self, key: CallerKey, queued: Queued) {
-        self.stand(&queued);
-        self.line_deadlines.extend(queued.deadline.map(|at| (at, key)));
-        self.put_in_line(key, queued);
-        self.line.push_front(key);
     }
 
     pub(in crate::peer) fn next_deadline(&self) -> Option<Instant> {
@@ -72,7 +65,7 @@ impl Callers {
 
     /// Puts a caller back to where it stood in line: who came first is first again.
     pub(in crate::peer) fn step_back(&mut self, key: CallerKey, queued: Queued) {
-        self.stand(&queued);
+        self.count_in(&queued);
         self.line_deadlines.extend(queued.deadline.map(|at| (at, key)));
         self.put_in_line(key, queued);
         let at = self.line.partition_point(|other| other.ticket < key.ticket);
@@ -84,12 +77,12 @@ impl Callers {
         (caller.stage, caller.queued) = (Stage::InLine, Some(queued));
     }
 
-    pub(in crate::peer) fn stand(&mut self, queued: &Queued) {
+    pub(in crate::peer) fn count_in(&mut self, queued: &Queued) {
         self.standing += 1;
         self.line_bytes += queued.message.held_bytes();
     }
 
-    pub(in crate::peer) fn step_out(&mut self, queued: &Queued) {
+    pub(in crate::peer) fn count_out(&mut self, queued: &Queued) {
         self.standing -= 1;
         self.line_bytes -= queued.message.held_bytes();
     }

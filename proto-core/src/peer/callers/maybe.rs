@@ -3,9 +3,13 @@
 use alloc::boxed::Box;
 use core::ops::{Deref, DerefMut};
 
-use super::{Caller, CallerKey, Callers, Undated};
+use super::{Caller, CallerKey, Callers, Queued, Undated};
+use crate::peer::shared::Wakers;
+use crate::time::Instant;
 
 /// The callers of a connection, for which nothing is held while there are none: most connections of a server never call.
+///
+/// What would only find that there are none is asked here; all else, by way of `DerefMut`, makes room for them.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct MaybeCallers(Option<Box<Callers>>);
 
@@ -18,6 +22,23 @@ impl MaybeCallers {
     /// Whether nothing is held for them.
     pub(in crate::peer) const fn is_none(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Whether somebody has left the line since this was last asked.
+    pub(in crate::peer) fn take_moved_up(&mut self) -> bool {
+        self.0.as_mut().is_some_and(|callers| callers.take_moved_up())
+    }
+
+    /// Takes the next caller out of the line.
+    pub(in crate::peer) fn first_in_line(&mut self) -> Option<(CallerKey, Queued)> {
+        self.0.as_mut()?.first_in_line()
+    }
+
+    /// Ends the calls whose deadline has passed while they stood in line.
+    pub(in crate::peer) fn time_out(&mut self, now: Instant, wakers: &mut Wakers) {
+        if let Some(callers) = &mut self.0 {
+            callers.time_out(now, wakers);
+        }
     }
 
     /// Takes what is held while nobody waits, for other connections, unless it is much.

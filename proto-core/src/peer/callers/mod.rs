@@ -87,7 +87,7 @@ enum Stage {
     Vacant,
     InLine,
     /// Taken out of the line, to be accepted or put back.
-    AtTheDesk,
+    Admitting,
     Accepted(CallId),
     /// By a reply that is nothing but its body, as nearly all are.
     Answered(Box<[u8]>),
@@ -190,7 +190,7 @@ impl Callers {
 
     /// A caller that goes to the end of the line.
     pub(in crate::peer) fn add_in_line(&mut self, queued: Queued, waker: &Waker) -> CallerKey {
-        self.stand(&queued);
+        self.count_in(&queued);
         let deadline = queued.deadline;
         let (key, caller) = self.add(waker);
         (caller.stage, caller.queued) = (Stage::InLine, Some(queued));
@@ -213,7 +213,7 @@ impl Callers {
                 reply = body.len();
                 Polled::Answered(mem::take(body))
             }
-            stage @ Stage::Ended(_) => match mem::replace(stage, Stage::AtTheDesk) {
+            stage @ Stage::Ended(_) => match mem::replace(stage, Stage::Admitting) {
                 Stage::Ended(result) => {
                     reply = reply_len(&result);
                     Polled::Ended(result)
@@ -257,12 +257,12 @@ impl Callers {
                     if let Some(at) = queued.deadline {
                         self.line_deadlines.remove(&(at, key));
                     }
-                    self.step_out(queued);
+                    self.count_out(queued);
                 }
                 self.moved_up = true;
                 self.forget_leavers();
             }
-            Stage::Vacant | Stage::AtTheDesk => {}
+            Stage::Vacant | Stage::Admitting => {}
         }
         // Last, since whoever leaves last leaves nothing to be counted.
         self.shrink();
@@ -347,7 +347,7 @@ impl Callers {
         let was_in_line = matches!(caller.stage, Stage::InLine);
         caller.stage = Stage::Ended(Box::new(result));
         if let Some(queued) = caller.queued.take_if(|_| was_in_line) {
-            self.step_out(&queued);
+            self.count_out(&queued);
             self.moved_up = true;
             wakers.discard_message(queued.message);
         }
@@ -362,12 +362,12 @@ impl Callers {
 }
 
 impl Stage {
-    /// The next stage, behind one in which there is nothing to drop, so that nobody looks for it.
+    /// The next stage, behind one that is known to own nothing: forgetting it spares the compiler's search for what to drop.
     #[inline]
     fn go_on(&mut self, next: Self) {
         let before = mem::replace(self, next);
         debug_assert!(match &before {
-            Self::Vacant | Self::InLine | Self::AtTheDesk | Self::Accepted(_) => true,
+            Self::Vacant | Self::InLine | Self::Admitting | Self::Accepted(_) => true,
             Self::Answered(body) => body.is_empty(),
             Self::Ended(_) => false,
         });

@@ -18,8 +18,8 @@ const EARLY: Duration = Duration::from_millis(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Nothing,
-    /// There is something to do, and no need to read before it is done.
-    Something,
+    /// There is something to do, or a handler waits that may go on; it comes before anything is read.
+    Work,
 }
 
 impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
@@ -40,11 +40,11 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             }
             self.is_idle(&state).then(|| state.appetite(true))
         };
-        let Some(most) = most else { return Some(Asked::Something) };
+        let Some(most) = most else { return Some(Asked::Work) };
         let Self { peer, link, desk, .. } = self;
         let came = link.read_now(peer.shared(), most, |state, at, bytes| {
             let Desk { inbox, wakers } = &mut **desk.get_or_insert_with(Desk::take);
-            state.take_input(at, bytes, inbox, wakers);
+            state.receive(at, bytes, inbox, wakers);
         });
         let Some(came) = came else {
             (self.asking_since, self.busy_poll) = (None, None);
@@ -52,7 +52,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         };
         // Handlers that wait wake this task, and are not known from others who do.
         if came || !self.work.is_empty() {
-            return Some(Asked::Something);
+            return Some(Asked::Work);
         }
         self.sleep.wake_soon(cx);
         Some(Asked::Nothing)
@@ -60,15 +60,21 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
 
     /// Goes to rest behind a turn, if there is nothing to do: begins to ask the transport without a pause, if it is to do so in
     /// place of resting, or waits to be woken, if all available input has been taken. Says whether it does.
-    pub(super) fn rest(&mut self, cx: &mut Context<'_>, now: Instant, is_all: bool, moved: bool) -> bool {
+    pub(super) fn rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        input_is_taken: bool,
+        moved: bool,
+    ) -> bool {
         let asks = self.asks(moved);
-        if !asks && !is_all {
+        if !asks && !input_is_taken {
             return false;
         }
         let (asks, retired) = {
             let mut state = self.peer.shared().lock();
             let asks = asks && state.connection.is_running();
-            let wakes_in_time = || is_all && self.wakes_by(cx, state.next_deadline());
+            let wakes_in_time = || input_is_taken && self.wakes_by(cx, state.next_deadline());
             if !self.is_idle(&state) || !asks && !wakes_in_time() {
                 return false;
             }
@@ -79,7 +85,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         if asks {
             self.sleep.wake_soon(cx);
         } else {
-            self.work.rest();
+            self.work.drop_spares();
         }
         true
     }

@@ -81,7 +81,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 let make = || handler.push(peer.clone(), Push::new(parts.into_message()));
                 work.start_push(cx, token, make).map(Done::Released)
             }
-            // Its caller has had it.
+            // It has been delivered to its caller, and is not in the inbox.
             Item::Reply(..) => None,
             Item::Event(event) => self.hear(cx, now, *event, answer),
         }
@@ -112,7 +112,9 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 None
             }
             Event::Cancelled(id) => work.cancel(id),
-            Event::Closed(_) | Event::Draining(_) | Event::Ended { .. } | Event::Writable => None,
+            Event::Closed(_) | Event::Draining(_) => None,
+            // They have been delivered to those who wait, and are not in the inbox.
+            Event::Ended { .. } | Event::Writable => None,
         }
     }
 
@@ -139,7 +141,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             runs_to_end.set(handler.runs_to_end(&request));
             handler.request(peer.clone(), request)
         };
-        work.start_request(cx, id, &runs_to_end, make, answer).map(Done::Answered)
+        work.start_request(cx, id, &runs_to_end, make, answer).map(Done::AnsweredInPlace)
     }
 
     /// Applies what a handler came to.
@@ -150,7 +152,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         let mut state = self.peer.shared().lock();
         let connection = &mut state.connection;
         match done {
-            Done::Answered(id) => {
+            Done::AnsweredInPlace(id) => {
                 let id = match answer {
                     Some(Ok(Reply { extensions, body })) if extensions.is_empty() => {
                         match connection.reply_with(now, id, body) {
@@ -162,7 +164,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 };
                 reply(connection, now, id, answer.take());
             }
-            Done::Replied(id, answer) => reply(connection, now, id, Some(answer)),
+            Done::Answered(id, answer) => reply(connection, now, id, Some(answer)),
             Done::Released(token) => connection.release(now, token),
             Done::Opened(Ok(())) => connection.accept(now),
             Done::Opened(Err(Refuse { code, info })) => connection.refuse(now, code, info),

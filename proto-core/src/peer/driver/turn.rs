@@ -63,6 +63,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             self.tick(cx);
         }
         if callers_are_next {
+            // They are in the runtime's queue already: this task stands right behind them.
             cx.waker().wake_by_ref();
         } else {
             // A task that only wakes itself may keep its runtime from looking at the transport for a long time.
@@ -74,11 +75,11 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
     /// `known` is what time it is, as far as hardly any has passed since somebody asked.
     fn turn(&mut self, cx: &mut Context<'_>, has_read: bool, known: &mut Option<Instant>) -> Next {
         // What has come is dealt with first: so what waits for handlers is bounded by what one read brings.
-        let looked = !self.has_post() && !has_read;
-        let Came { mut now, mut moved, woke } = self.come(cx, looked, has_read, known.take());
+        let looks = !self.has_post() && !has_read;
+        let Came { mut now, mut moved, woke } = self.come(cx, looks, has_read, known.take());
         let served = self.serve(cx, &mut now);
         moved |= served;
-        let (now, is_all, wakes_in_time, is_closed) = {
+        let (now, input_is_taken, timer_is_ahead, is_closed) = {
             let shared = self.peer.shared();
             let mut state = shared.lock();
             if state.callers.has_undated() {
@@ -98,19 +99,19 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
                 self.asking_since = self.asks(moved).then_some(now);
                 return Next::Callers;
             }
-            let is_all = looked && self.link.has_taken_all(&state.connection);
-            let wakes_in_time = self.need_not_look(cx, now, state.next_deadline());
-            if is_all && wakes_in_time && !is_closed && !self.asks(moved) && self.is_idle(&state) {
+            let input_is_taken = looks && self.link.has_taken_all(&state.connection);
+            let timer_is_ahead = self.need_not_look(cx, now, state.next_deadline());
+            if input_is_taken && timer_is_ahead && !is_closed && !self.asks(moved) && self.is_idle(&state) {
                 let retired = state.park(cx);
                 drop(state);
                 drop(retired);
                 self.asking_since = None;
-                self.work.rest();
+                self.work.drop_spares();
                 return Next::Rest;
             }
-            (now, is_all, wakes_in_time, is_closed)
+            (now, input_is_taken, timer_is_ahead, is_closed)
         };
-        if is_all && !wakes_in_time {
+        if input_is_taken && !timer_is_ahead {
             moved |= self.tick(cx);
             if self.armed.is_none() && !moved {
                 return Next::Others;
@@ -119,7 +120,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         if is_closed && !moved {
             return self.ended().map_or(Next::Turn, Next::End);
         }
-        if !is_closed && self.rest(cx, now, is_all, moved) { Next::Rest } else { Next::Turn }
+        if !is_closed && self.rest(cx, now, input_is_taken, moved) { Next::Rest } else { Next::Turn }
     }
 
     /// Reads as much as is good at a time, if it is to look for more, and gives what has happened on the connection to whom it
@@ -138,7 +139,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
             let reading =
                 if looks { link.read_body(&mut state.connection, cx, &mut time) } else { Reading::Unwanted };
             if state.has_news() {
-                state.sort_events(time(), &mut desk.inbox, &mut desk.wakers);
+                state.deliver_events(time(), &mut desk.inbox, &mut desk.wakers);
             }
             (reading, if looks { state.appetite(is_busy) } else { 0 })
         };
@@ -146,7 +147,7 @@ impl<I: Io, S: Sleep, H: Handler> Driver<I, S, H> {
         if looks {
             moved |= link.read(shared, cx, reading, most, |state, at, bytes| {
                 now = Some(at);
-                state.take_input(at, bytes, &mut desk.inbox, &mut desk.wakers);
+                state.receive(at, bytes, &mut desk.inbox, &mut desk.wakers);
             });
         }
         let woke = desk.wakers.wake();

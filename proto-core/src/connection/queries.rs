@@ -81,7 +81,7 @@ impl Connection {
     #[inline]
     pub(crate) fn hand_out_work(&mut self, to: &mut VecDeque<Arrival>) {
         let Self { events, requests, now, .. } = self;
-        events.hand_over(to, |arrival| match arrival.as_request() {
+        events.move_to(to, |arrival| match arrival.as_request() {
             Some((id, deadline)) => deadline.is_none_or(|at| at > *now) && requests.run(id),
             None => arrival.is_push(),
         });
