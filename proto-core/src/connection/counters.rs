@@ -1,7 +1,7 @@
 //! What a connection has counted.
 
-/// Counts since the start of one connection. They only grow. How much a driver reads at a time, and whether what arrives comes fast enough, are
-/// told by them.
+/// Counts since the start of one connection. They only grow. How much a driver reads at a time, and whether what arrives comes fast
+/// enough, are told by them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {

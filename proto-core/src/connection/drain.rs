@@ -191,7 +191,7 @@ impl Connection {
         }
     }
 
-    /// Sending hold for a connection that the peer drains, too: it may be in no hurry to end.
+    /// Limits hold for a connection that the peer drains, too: it may be in no hurry to end.
     pub(super) fn drain_by_limit(&mut self, code: CloseCode) {
         if self.is_open() {
             self.events.push(Event::Draining(code), 0);

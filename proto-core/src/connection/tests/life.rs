@@ -1,4 +1,4 @@
-//! Sending on the life of a connection: its age, and how long nothing is said.
+//! Limits on the life of a connection: its age, and how long nothing is said.
 
 use core::time::Duration;
 
